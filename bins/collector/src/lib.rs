@@ -1,0 +1,1 @@
+//! Collects market data from rate-limited APIs, continuously, without a refusal and without losing a row.

@@ -1,0 +1,1 @@
+//! What the executables share: arguments, layered configuration, logs, signals, serving and exit codes.

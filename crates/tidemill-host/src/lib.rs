@@ -1,0 +1,1 @@
+//! What this machine is doing: processor, memory, disks, network and this process.

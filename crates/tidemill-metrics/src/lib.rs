@@ -1,0 +1,1 @@
+//! Counters, gauges and histograms that cost next to nothing, as Prometheus text.

@@ -1,0 +1,1 @@
+//! A rate-limited market data API to test clients against, with faults on request.

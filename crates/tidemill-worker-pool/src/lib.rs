@@ -1,0 +1,1 @@
+//! A bounded worker pool with priorities, timeouts, retries and a drain, on tokio alone.
