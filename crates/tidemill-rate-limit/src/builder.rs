@@ -1,0 +1,123 @@
+//! From a configuration to a pool, with what an earlier process left behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::config::Config;
+use crate::core::Core;
+use crate::error::{Cause, Error};
+use crate::pool::{KeyPool, Shared};
+use crate::stamps::{History, Record, Stamps};
+
+/// Builds a [`KeyPool`].
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    ids: Vec<u32>,
+    stamps: Option<Box<dyn Stamps>>,
+    wall: Option<SystemTime>,
+}
+
+impl Builder {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, ids: vec![0], stamps: None, wall: None }
+    }
+
+    /// How many keys there are; default 1. With stamps, their order must be the same in each process: use
+    /// [`key_names`](Self::key_names) where that is not sure.
+    #[must_use]
+    pub fn keys(mut self, count: usize) -> Self {
+        self.ids = (0..count).map(|index| index as u32).collect();
+        self
+    }
+
+    /// The keys by any name that does not change, in the caller's order; only a 32-bit hash of it is kept.
+    #[must_use]
+    pub fn key_names<I: IntoIterator<Item: AsRef<str>>>(mut self, names: I) -> Self {
+        self.ids = names.into_iter().map(|name| fnv1a(name.as_ref().as_bytes())).collect();
+        self
+    }
+
+    /// Where sends are stamped, so that a later process on the same keys knows of them. Default: nowhere.
+    #[must_use]
+    pub fn stamps(mut self, stamps: impl Stamps + 'static) -> Self {
+        self.stamps = Some(Box::new(stamps));
+        self
+    }
+
+    /// What the wall clock shows now; default [`SystemTime::now`]. Only stamps use it.
+    #[must_use]
+    pub fn wall_clock(mut self, now: SystemTime) -> Self {
+        self.wall = Some(now);
+        self
+    }
+
+    /// The pool. Its clock starts here.
+    ///
+    /// # Errors
+    /// `Config` names the field that is out of bounds; `Stamps` when they cannot be read.
+    pub fn build(self) -> Result<KeyPool, Error> {
+        let mut core = Core::new(&self.config, self.ids.len())?;
+        if self.ids.is_empty() {
+            return Err(Cause::Config { field: "keys".into(), why: "must name at least one".into() }.into());
+        }
+        for (index, id) in self.ids.iter().enumerate() {
+            core.set_key_id(index, *id);
+        }
+        let names =
+            self.config.limits.iter().map(|limit| {
+                fnv1a(format!("{:?} {} {:?}", limit.scope, limit.requests, limit.per).as_bytes())
+            });
+        core.set_limit_ids(names.collect());
+        let wall = self.wall.unwrap_or_else(SystemTime::now);
+        if let Some(stamps) = &self.stamps {
+            let history = stamps.load(core.horizon(), wall)?;
+            restore(&mut core, &history, wall);
+        }
+        Ok(KeyPool { shared: Arc::new(Shared::new(core, &self.config, wall, self.stamps)) })
+    }
+}
+
+fn restore(core: &mut Core, history: &History, wall: SystemTime) {
+    let since = |at: SystemTime| match at.duration_since(wall) {
+        Ok(ahead) => ahead.as_nanos() as i128,
+        Err(behind) => -(behind.duration().as_nanos() as i128),
+    };
+    // Ticket numbers wrap, so an answer belongs to the latest send of its number.
+    let mut open: HashMap<(u32, u16), (i128, u32)> = HashMap::new();
+    let mut sends = Vec::new();
+    for record in &history.records {
+        match *record {
+            Record::Sent { at, key, units, ticket } => {
+                if let Some((at, units)) = open.insert((key, ticket), (since(at), units)) {
+                    sends.push((key, at, None, units));
+                }
+            }
+            Record::Answered { at, key, ticket, .. } => {
+                if let Some((sent_at, units)) = open.remove(&(key, ticket)) {
+                    sends.push((key, sent_at, Some(since(at)), units));
+                }
+            }
+            Record::Held { at, key } => {
+                if let Ok(ahead) = u64::try_from(since(at)) {
+                    core.park_id(key, Duration::from_nanos(ahead));
+                }
+            }
+            Record::Learned { limit, requests, strict, .. } => core.restore_learned(limit, requests, strict),
+        }
+    }
+    sends.extend(open.into_iter().map(|((key, _), (at, units))| (key, at, None, units)));
+    sends.sort_unstable();
+    for (key, sent_at, answered_at, units) in sends {
+        core.restore_send(key, sent_at, answered_at, units);
+    }
+    if let Some(unknown_until) = history.unknown_until {
+        core.cold_guard(since(unknown_until));
+    }
+}
+
+/// FNV-1a, 32 bits.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}

@@ -1,0 +1,644 @@
+//! The decisions, without clock, lock or I/O: which key may send now, or when to ask again.
+
+use std::time::Duration;
+
+use crate::config::{Config, Scope};
+use crate::error::Error;
+use crate::key::{Key, KeyIndex, KeyState};
+use crate::learn::{Evidence, Learner, Spacing, nanos};
+use crate::outcome::{Hints, Outcome};
+use crate::quota::Quota;
+use crate::stats::{KeyStats, LimitStats, Stats};
+use crate::window::When;
+
+/// Longest window for which all of it is waited out when the past is unknown.
+const COLD_GUARD_UP_TO: u64 = 3_700_000_000_000;
+
+/// What a request costs, in units of the limits; most servers count 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cost(u32);
+
+impl Cost {
+    /// One unit.
+    pub const ONE: Self = Self(1);
+
+    /// `units`, at least 1.
+    pub const fn new(units: u32) -> Self {
+        Self(if units == 0 { 1 } else { units })
+    }
+
+    /// The units.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
+/// How urgent a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Priority {
+    /// Before all others; may use what [`Limit::reserve`](crate::Limit::reserve) keeps back.
+    High,
+    /// The usual.
+    #[default]
+    Normal,
+    /// When nothing else waits, or after two times [`Config::aging`].
+    Low,
+}
+
+/// Whether a request may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poll {
+    /// Now, with this key, the best of those that are free.
+    Ready(KeyIndex),
+    /// At this time, if nothing else happens.
+    At(Duration),
+    /// Not before an answer arrives, or its deadline passes.
+    OnResponse,
+    /// Never: every key is quarantined or removed.
+    NoKeys,
+}
+
+/// What was taken for one request; it must be given to exactly one of [`Core::refund`], [`Core::answered`] or
+/// [`Core::abandoned`].
+#[derive(Debug)]
+#[must_use = "what was taken stays taken until the ticket is given back"]
+pub struct Ticket {
+    key: usize,
+    units: u32,
+    sent_at: Option<u64>,
+    gap: Option<u64>,
+}
+
+impl Ticket {
+    /// The key that was chosen.
+    pub fn key(&self) -> KeyIndex {
+        KeyIndex(self.key)
+    }
+
+    pub(crate) fn units(&self) -> u32 {
+        self.units
+    }
+
+    /// When it was sent.
+    pub fn sent_at(&self) -> Option<Duration> {
+        self.sent_at.map(Duration::from_nanos)
+    }
+}
+
+/// The state machine under [`KeyPool`](crate::KeyPool). `now` is the time since an origin of the owner's choice and
+/// must not go back; everything inside is integer nanoseconds. A check allocates nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidemill_rate_limit::{Config, Core, Cost, Model, Outcome, Poll, Priority};
+///
+/// let second = Duration::from_secs;
+/// let mut core = Core::new(&Config::per_key(1, second(60), Model::SlidingLog), 1)?;
+/// let Poll::Ready(key) = core.poll(second(0), Cost::ONE, Priority::Normal) else { panic!() };
+/// let mut ticket = core.take(second(0), key, Cost::ONE);
+/// core.sent(second(0), &mut ticket);
+/// assert_eq!(core.poll(second(1), Cost::ONE, Priority::Normal), Poll::OnResponse);
+/// core.answered(second(2), ticket, Outcome::OK);
+/// // The answer came at 2 s, so the slot is free 60 s later, plus 5 ms for clocks and 200 ppm for their drift.
+/// assert_eq!(core.poll(second(2), Cost::ONE, Priority::Normal), Poll::At(Duration::from_millis(62_017)));
+/// # Ok::<(), tidemill_rate_limit::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Core {
+    rules: Vec<Learner>,
+    scopes: Vec<Scope>,
+    reserves: Vec<u32>,
+    limit_ids: Vec<u32>,
+    shared: Vec<Quota>,
+    shared_hold: u64,
+    keys: Vec<Key>,
+    concurrency: Option<u32>,
+    in_flight: u32,
+    unsent: u32,
+    late: u64,
+    reach: u64,
+    totals: Totals,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    sent: u64,
+    answered: u64,
+    refused: u64,
+    unanswered: u64,
+    refunded: u64,
+}
+
+impl Core {
+    /// A core over `keys` fresh keys.
+    pub fn new(config: &Config, keys: usize) -> Result<Self, Error> {
+        config.validate()?;
+        let late = nanos(config.deadline).saturating_add(nanos(config.straggler));
+        let rules: Vec<_> = config.limits.iter().map(|limit| Learner::new(limit, config)).collect();
+        let shared = rules.iter().enumerate().filter(|(i, _)| config.limits[*i].scope != Scope::Key);
+        let shared = shared.map(|(i, rule)| Quota::new(i, rule, late, 0)).collect();
+        let mut core = Self {
+            scopes: config.limits.iter().map(|limit| limit.scope).collect(),
+            reserves: config.limits.iter().map(|limit| limit.reserve).collect(),
+            limit_ids: Vec::new(),
+            rules,
+            shared,
+            shared_hold: 0,
+            keys: Vec::with_capacity(keys),
+            concurrency: config.concurrency,
+            in_flight: 0,
+            unsent: 0,
+            late,
+            reach: late,
+            totals: Totals::default(),
+        };
+        for i in 0..keys {
+            core.push_key(Duration::ZERO, i as u32, (i, keys));
+        }
+        Ok(core)
+    }
+
+    /// Which key may send a request of `cost` now, or when to ask again.
+    pub fn poll(&mut self, now: Duration, cost: Cost, priority: Priority) -> Poll {
+        let now = nanos(now);
+        if self.concurrency.is_some_and(|cap| self.in_flight + self.unsent >= cap) {
+            return Poll::OnResponse;
+        }
+        let mut best: Option<(f64, usize)> = None;
+        let mut soonest: Option<When> = None;
+        for index in 0..self.keys.len() {
+            if self.keys[index].gone.is_some() {
+                continue;
+            }
+            let when = self.poll_key(now, index, cost, priority);
+            soonest = Some(soonest.map_or(when, |other| other.or(when)));
+            if when == When::Now {
+                let score = self.score(now, index);
+                if best.is_none_or(|(lowest, _)| score < lowest) {
+                    best = Some((score, index));
+                }
+            }
+        }
+        match (best, soonest) {
+            (Some((_, index)), _) => Poll::Ready(KeyIndex(index)),
+            (None, Some(When::At(at))) => Poll::At(Duration::from_nanos(at)),
+            (None, Some(_)) => Poll::OnResponse,
+            (None, None) => Poll::NoKeys,
+        }
+    }
+
+    /// Takes everything a request of `cost` needs on `key`, which [`poll`](Self::poll) named at the same `now`.
+    pub fn take(&mut self, now: Duration, key: KeyIndex, cost: Cost) -> Ticket {
+        let now = nanos(now);
+        self.unsent += 1;
+        for quota in self.keys[key.0].quotas.iter_mut().chain(&mut self.shared) {
+            quota.take(now, cost.0, &self.rules[quota.rule]);
+        }
+        Ticket { key: key.0, units: cost.0, sent_at: None, gap: None }
+    }
+
+    /// Gives back what was taken: nothing was sent.
+    pub fn refund(&mut self, ticket: Ticket) {
+        self.unsent -= 1;
+        self.totals.refunded += 1;
+        for quota in self.keys[ticket.key].quotas.iter_mut().chain(&mut self.shared) {
+            quota.refund(ticket.units, &self.rules[quota.rule]);
+        }
+    }
+
+    /// The request leaves now.
+    pub fn sent(&mut self, now: Duration, ticket: &mut Ticket) {
+        let now = nanos(now);
+        self.unsent -= 1;
+        self.in_flight += 1;
+        self.totals.sent += 1;
+        let key = &mut self.keys[ticket.key];
+        ticket.gap = key.last_sent.map(|last| now.saturating_sub(last));
+        ticket.sent_at = Some(now);
+        key.last_sent = Some(now);
+        key.in_flight += 1;
+        key.sent += 1;
+        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
+            quota.sent(now, ticket.units, &self.rules[quota.rule]);
+        }
+    }
+
+    /// The request ended now.
+    pub fn answered(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
+        self.answered_with(now, ticket, outcome, Hints::default());
+    }
+
+    /// The request ended now, and its headers said more.
+    pub fn answered_with(&mut self, now: Duration, ticket: Ticket, outcome: Outcome, hints: Hints) {
+        let now = nanos(now);
+        let sent_at = ticket.sent_at.unwrap_or(now);
+        let index = ticket.key;
+        self.in_flight -= 1;
+        self.keys[index].in_flight -= 1;
+        let latency = Duration::from_nanos(now.saturating_sub(sent_at));
+        if matches!(outcome, Outcome::Unanswered | Outcome::Gateway) {
+            self.keys[index].unanswered += 1;
+            self.totals.unanswered += 1;
+            self.keys[index].health.failed();
+            return self.cool(index, ticket.units, now.max(sent_at.saturating_add(self.late)));
+        }
+        self.totals.answered += 1;
+        self.keys[index].answered += 1;
+        match outcome {
+            Outcome::Counted { status } => {
+                self.admitted(now, index, sent_at);
+                self.keys[index].health.answered(latency, status < 500);
+            }
+            Outcome::Refused { retry_after, limit } => {
+                self.keys[index].health.answered(latency, false);
+                self.refused(now, &ticket, retry_after, limit);
+            }
+            Outcome::Banned { until } => {
+                self.keys[index].health.failed();
+                self.keys[index].refused += 1;
+                self.totals.refused += 1;
+                self.keys[index].hold = self.keys[index].hold.max(now.saturating_add(nanos(until)));
+            }
+            Outcome::Revoked => self.keys[index].gone = Some(KeyState::Quarantined),
+            Outcome::Unanswered | Outcome::Gateway => {}
+        }
+        // After the lesson, so that a stricter spacing holds for this request too.
+        self.cool(index, ticket.units, now);
+        self.hint(now, index, hints);
+    }
+
+    /// The caller gave the request up now without having heard from the server.
+    pub fn abandoned(&mut self, now: Duration, ticket: Ticket) {
+        self.answered(now, ticket, Outcome::Unanswered);
+    }
+
+    /// How long it takes from `now` until `requests` more of cost 1 could be finished, by the quotas and the slots
+    /// as they are. An estimate: it assumes the mean latency seen so far.
+    pub fn forecast(&mut self, now: Duration, requests: u64) -> Duration {
+        let now = nanos(now);
+        let active = self.keys.iter().filter(|key| key.gone.is_none());
+        let (count, total) =
+            active.fold((0u32, Duration::ZERO), |(n, sum), key| (n + 1, sum + key.health.latency()));
+        if requests == 0 {
+            return Duration::ZERO;
+        }
+        if count == 0 {
+            return Duration::MAX;
+        }
+        let round_trip = nanos(total / count);
+        let (mut low, mut high) = (0u64, 1_000_000_000u64);
+        while self.possible(now, now.saturating_add(high), round_trip) < requests {
+            if high > u64::MAX / 4 {
+                return Duration::MAX;
+            }
+            (low, high) = (high, high * 2);
+        }
+        while high - low > 1_000_000 {
+            let middle = low + (high - low) / 2;
+            if self.possible(now, now.saturating_add(middle), round_trip) < requests {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let done = self.possible(now, now, round_trip) >= requests;
+        Duration::from_nanos(if done { 0 } else { high } + round_trip)
+    }
+
+    /// Adds a fresh key; its index is the next place in the list.
+    pub fn add_key(&mut self, now: Duration) -> KeyIndex {
+        let index = self.keys.len();
+        self.push_key(now, index as u32, (0, 1))
+    }
+
+    /// Takes a key out; what it has in flight is still accounted for. False when it was not in use.
+    pub fn remove_key(&mut self, key: KeyIndex) -> bool {
+        match self.keys.get_mut(key.0) {
+            Some(found) if found.gone.is_none() => {
+                found.gone = Some(KeyState::Removed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Holds a key back until `until`, for instance because its quota is known to be drained.
+    pub fn park(&mut self, key: KeyIndex, until: Duration) {
+        if let Some(found) = self.keys.get_mut(key.0) {
+            found.hold = found.hold.max(nanos(until));
+        }
+    }
+
+    /// Sets the size of limit number `limit` of the configuration; what was learned about it is forgotten.
+    pub fn set_requests(&mut self, limit: usize, requests: u32) {
+        if let Some(rule) = self.rules.get_mut(limit) {
+            rule.declare(requests.max(1));
+        }
+    }
+
+    /// Sets the most requests in flight.
+    pub fn set_concurrency(&mut self, concurrency: Option<u32>) {
+        self.concurrency = concurrency.map(|cap| cap.max(1));
+    }
+
+    /// Requests that were sent and not answered.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// What has happened, and how things stand at `now`.
+    pub fn stats(&mut self, now: Duration) -> Stats {
+        let now = nanos(now);
+        let keys = (0..self.keys.len()).map(|index| self.key_stats(now, index)).collect();
+        let limits = self.rules.iter().map(|rule| LimitStats {
+            declared: rule.declared(),
+            learned: rule.current(),
+            refusals: rule.refusals(),
+            strict: matches!(rule.spacing(), Spacing::Strict { .. }),
+        });
+        Stats {
+            sent: self.totals.sent,
+            answered: self.totals.answered,
+            refused: self.totals.refused,
+            unanswered: self.totals.unanswered,
+            refunded: self.totals.refunded,
+            in_flight: self.in_flight,
+            unsent: self.unsent,
+            limits: limits.collect(),
+            keys,
+            ..Stats::default()
+        }
+    }
+}
+
+impl Core {
+    /// The largest cost that can ever be granted.
+    pub(crate) fn largest(&self) -> Option<u32> {
+        self.rules
+            .iter()
+            .zip(&self.reserves)
+            .map(|(rule, reserve)| rule.declared() - reserve.min(&rule.declared()))
+            .min()
+    }
+
+    pub(crate) fn set_key_id(&mut self, key: usize, id: u32) {
+        self.keys[key].id = id;
+    }
+
+    pub(crate) fn key_id(&self, key: usize) -> u32 {
+        self.keys[key].id
+    }
+
+    /// Names of the limits that do not depend on their order.
+    pub(crate) fn set_limit_ids(&mut self, ids: Vec<u32>) {
+        self.limit_ids = ids;
+    }
+
+    /// Permits and requests that are out.
+    pub(crate) fn outstanding(&self) -> u32 {
+        self.in_flight + self.unsent
+    }
+
+    /// How long a send may matter.
+    pub(crate) fn horizon(&self) -> Duration {
+        let longest = self.rules.iter().map(Learner::cooling).max().unwrap_or(0);
+        Duration::from_nanos(longest.saturating_add(self.late))
+    }
+
+    /// Changes whenever something is learned.
+    pub(crate) fn lessons(&self) -> u64 {
+        self.rules.iter().map(Learner::lessons).sum()
+    }
+
+    /// What is known of each limit: its name, size, and whether it is strictly spaced.
+    pub(crate) fn learned(&self) -> Vec<(u32, u32, bool)> {
+        let named = self.rules.iter().zip(&self.limit_ids);
+        named
+            .map(|(rule, id)| (*id, rule.current(), matches!(rule.spacing(), Spacing::Strict { .. })))
+            .collect()
+    }
+
+    pub(crate) fn restore_learned(&mut self, limit: u32, requests: u32, strict: bool) {
+        for (rule, id) in self.rules.iter_mut().zip(&self.limit_ids) {
+            if *id == limit {
+                rule.restore(requests, strict);
+            }
+        }
+    }
+
+    pub(crate) fn park_id(&mut self, id: u32, until: Duration) {
+        for index in 0..self.keys.len() {
+            if self.keys[index].id == id {
+                self.park(KeyIndex(index), until);
+            }
+        }
+    }
+
+    /// Takes in a send of an earlier process. Times are ns from the origin of this one, so below 0 in the past;
+    /// without an answer the server may have counted it as late as the deadline and the straggler allow.
+    pub(crate) fn restore_send(&mut self, id: u32, sent_at: i128, answered_at: Option<i128>, units: u32) {
+        let counted_by = answered_at.unwrap_or(sent_at + i128::from(self.late));
+        for key in self.keys.iter_mut().filter(|key| key.id == id) {
+            key.known = true;
+            for quota in &mut key.quotas {
+                quota.restore(counted_by, units, &self.rules[quota.rule]);
+            }
+        }
+        for quota in &mut self.shared {
+            quota.restore(counted_by, units, &self.rules[quota.rule]);
+        }
+    }
+
+    /// Nothing is known about what was sent before `unknown_until`: every key waits until its windows have passed,
+    /// except those longer than an hour, of which stamps tell enough.
+    pub(crate) fn cold_guard(&mut self, unknown_until: i128) {
+        let spans = self.rules.iter().map(Learner::cooling).filter(|span| *span <= COLD_GUARD_UP_TO);
+        let Some(longest) = spans.max() else { return };
+        let until = unknown_until + i128::from(longest) + i128::from(self.late);
+        if let Ok(until) = u64::try_from(until) {
+            for key in &mut self.keys {
+                key.hold = key.hold.max(until);
+            }
+        }
+    }
+
+    pub(crate) fn hold_of(&self, key: usize) -> u64 {
+        self.keys[key].hold
+    }
+
+    fn push_key(&mut self, now: Duration, id: u32, (place, of): (usize, usize)) -> KeyIndex {
+        let now = nanos(now);
+        let own = self.rules.iter().enumerate().filter(|(i, _)| self.scopes[*i] == Scope::Key);
+        // Keys start in turn, so that the first refusal teaches the others before they try.
+        let quotas = own.map(|(i, rule)| {
+            let first = now + rule.interval() / of as u64 * place as u64;
+            Quota::new(i, rule, self.reach, first)
+        });
+        let key = Key::new(id, quotas.collect());
+        self.keys.push(key);
+        KeyIndex(self.keys.len() - 1)
+    }
+
+    fn poll_key(&mut self, now: u64, index: usize, cost: Cost, priority: Priority) -> When {
+        let hold = self.keys[index].hold.max(self.shared_hold);
+        let mut when = if hold > now { When::At(hold) } else { When::Now };
+        for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
+            let rule = &self.rules[quota.rule];
+            let reserve = if priority == Priority::High { 0 } else { self.reserves[quota.rule] };
+            when = when.and(quota.poll(now, cost.0, reserve, rule));
+            let used = quota.used(now).saturating_add(u64::from(cost.0));
+            if when == When::Now && rule.risk(used).is_some_and(|most| self.in_flight + self.unsent >= most) {
+                when = When::OnResponse;
+            }
+        }
+        when
+    }
+
+    /// Usage of the fullest quota, 0 to 1.
+    fn usage(&mut self, now: u64, index: usize) -> f64 {
+        let mut usage = 0.0f64;
+        for quota in &mut self.keys[index].quotas {
+            usage = usage.max(quota.used(now) as f64 / f64::from(self.rules[quota.rule].current()));
+        }
+        usage
+    }
+
+    fn score(&mut self, now: u64, index: usize) -> f64 {
+        let usage = self.usage(now, index);
+        self.keys[index].health.score(usage)
+    }
+
+    fn cool(&mut self, index: usize, units: u32, counted_by: u64) {
+        for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
+            quota.cool(counted_by, units, &self.rules[quota.rule]);
+        }
+    }
+
+    fn admitted(&mut self, now: u64, index: usize, sent_at: u64) {
+        let key = &mut self.keys[index];
+        key.refused_in_row = 0;
+        key.known = true;
+        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
+            let rule = &mut self.rules[quota.rule];
+            if sent_at >= rule.changed_at() {
+                let clean = quota.admitted(rule.changed_at());
+                rule.admitted(now, clean);
+            }
+        }
+    }
+
+    fn refused(&mut self, now: u64, ticket: &Ticket, retry_after: Option<Duration>, limit: Option<u32>) {
+        let index = ticket.key;
+        let first_contact = !self.keys[index].known;
+        self.totals.refused += 1;
+        let key = &mut self.keys[index];
+        key.refused += 1;
+        key.refused_in_row += 1;
+        let in_row = key.refused_in_row;
+        // Without limits nothing is held back: the control run.
+        let Some(blamed) = self.blame(now, index) else { return };
+        let shared = self.scopes[blamed] != Scope::Key;
+        let used = self.used(now, index, blamed);
+        let rule = &mut self.rules[blamed];
+        let asked = retry_after.map_or(0, nanos);
+        let mut hold = asked.max(rule.interval());
+        if asked > rule.per().saturating_mul(2) {
+            // A longer quota than we know of is drained: nothing to learn for this one.
+            rule.refused(now, ticket.sent_at.unwrap_or(now), used, Evidence::Past);
+        } else {
+            let told = limit.is_some_and(|limit| rule.told(now, limit));
+            let evidence = if told || first_contact { Evidence::Past } else { rule.judge(used, ticket.gap) };
+            rule.refused(now, ticket.sent_at.unwrap_or(now), used, evidence);
+            if in_row >= 2 {
+                // Refused again after the hold: the server may count refusals, or a past we do not know.
+                hold = hold.max(rule.cooling().saturating_mul(1 << (in_row - 2).min(4)));
+            }
+        }
+        let until = now.saturating_add(hold);
+        self.keys[index].hold = self.keys[index].hold.max(until);
+        if shared {
+            self.shared_hold = self.shared_hold.max(until);
+        }
+        if first_contact && !shared {
+            // The other fresh keys may have the same unknown past: they wait for it to leave the window.
+            let guard = now.saturating_add(self.rules[blamed].cooling().max(hold));
+            for key in self.keys.iter_mut().filter(|key| !key.known && key.refused == 0) {
+                key.hold = key.hold.max(guard);
+            }
+        }
+    }
+
+    /// The limit that most likely refused: the fullest, and of two as full the shorter.
+    fn blame(&mut self, now: u64, index: usize) -> Option<usize> {
+        let mut worst: Option<(f64, u64, usize)> = None;
+        for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
+            let rule = &self.rules[quota.rule];
+            let usage = quota.used(now) as f64 / f64::from(rule.current());
+            let better =
+                |&(most, per, _): &(f64, u64, usize)| usage > most || (usage == most && rule.per() < per);
+            if worst.as_ref().is_none_or(better) {
+                worst = Some((usage, rule.per(), quota.rule));
+            }
+        }
+        worst.map(|(_, _, rule)| rule)
+    }
+
+    fn used(&mut self, now: u64, index: usize, rule: usize) -> u64 {
+        let quotas = self.keys[index].quotas.iter_mut().chain(&mut self.shared);
+        quotas.filter(|quota| quota.rule == rule).map(|quota| quota.used(now)).sum()
+    }
+
+    /// A quota that its server says is used up parks the key until the reset.
+    fn hint(&mut self, now: u64, index: usize, hints: Hints) {
+        if self.rules.is_empty() {
+            return;
+        }
+        if let (Some(0), Some(reset)) = (hints.remaining, hints.reset) {
+            let until = now.saturating_add(nanos(reset));
+            self.keys[index].hold = self.keys[index].hold.max(until);
+        }
+    }
+
+    fn possible(&mut self, now: u64, until: u64, round_trip: u64) -> u64 {
+        let rules = &self.rules;
+        let mut total = 0u64;
+        for key in self.keys.iter_mut().filter(|key| key.gone.is_none()) {
+            let from = now.max(key.hold).max(self.shared_hold);
+            let quotas = key.quotas.iter_mut();
+            let least = quotas.map(|quota| quota.forecast(from, until, round_trip, &rules[quota.rule])).min();
+            let sends = least.unwrap_or(u64::MAX);
+            total = total.saturating_add(if until < from { 0 } else { sends });
+        }
+        for quota in &mut self.shared {
+            total = total.min(quota.forecast(now, until, round_trip, &rules[quota.rule]));
+        }
+        if let Some(cap) = self.concurrency {
+            let turns = (until - now) / round_trip.max(1);
+            total = total.min(u64::from(cap).saturating_mul(turns.saturating_add(1)));
+        }
+        total
+    }
+
+    fn key_stats(&mut self, now: u64, index: usize) -> KeyStats {
+        let usage = self.usage(now, index);
+        let key = &self.keys[index];
+        KeyStats {
+            sent: key.sent,
+            answered: key.answered,
+            refused: key.refused,
+            unanswered: key.unanswered,
+            in_flight: key.in_flight,
+            usage,
+            latency: key.health.latency(),
+            score: key.health.score(usage),
+            state: key.state(now),
+            parked_for: Duration::from_nanos(key.hold.saturating_sub(now)),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What servers say about their quota in headers: `Retry-After`, `RateLimit`, `X-RateLimit-*`, `X-MBX-USED-WEIGHT-*`.
+//!
+//! The functions take the text of a header and give plain numbers; unknown or malformed text gives nothing. None
+//! panics and none allocates.
+//!
+//! ```
+//! use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! use tidemill_rate_limit::headers::{Reader, RetryAfter};
+//!
+//! let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+//! assert_eq!(RetryAfter::parse("120", now), Some(Duration::from_secs(120)));
+//! assert_eq!(RetryAfter::parse("Sun, 06 Nov 1994 08:50:37 GMT", now), Some(Duration::from_secs(60)));
+//!
+//! let mut reader = Reader::new(now);
+//! for (name, value) in [("x-ratelimit-limit", "75"), ("X-RateLimit-Remaining", "0"), ("retry-after", "2")] {
+//!     reader.header(name, value);
+//! }
+//! assert_eq!(reader.hints().remaining, Some(0));
+//! assert_eq!(reader.retry_after(), Some(Duration::from_secs(2)));
+//! ```
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::outcome::Hints;
+
+/// Longest wait that is believed: a year.
+const LONGEST_S: u64 = 366 * 86_400;
+
+/// A number above this is a time since 1970, not a wait: the year 2001 in seconds.
+const EPOCH_S: u64 = 1_000_000_000;
+
+/// `Retry-After` of RFC 9110, section 10.2.3.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryAfter;
+
+impl RetryAfter {
+    /// The wait from `now`: a number of seconds (a fraction is rounded up to the next ms), or an IMF-fixdate. A date in
+    /// the past is no wait.
+    pub fn parse(text: &str, now: SystemTime) -> Option<Duration> {
+        let text = text.trim();
+        if let Some(wait) = seconds(text) {
+            return Some(wait);
+        }
+        let at = imf_fixdate(text)?;
+        Some(at.duration_since(now).unwrap_or(Duration::ZERO).min(Duration::from_secs(LONGEST_S)))
+    }
+}
+
+/// Gathers what the headers of one answer say; give it each header in turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    now: SystemTime,
+    hints: Hints,
+    retry_after: Option<Duration>,
+    used_weight: Option<u64>,
+}
+
+impl Reader {
+    /// A reader of headers that arrived at `now`.
+    pub fn new(now: SystemTime) -> Self {
+        Self { now, hints: Hints::default(), retry_after: None, used_weight: None }
+    }
+
+    /// Takes in one header; names are compared without regard to case, and of several quotas the one with the least
+    /// left is kept.
+    pub fn header(&mut self, name: &str, value: &str) {
+        let value = value.trim();
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if is("retry-after") {
+            self.retry_after = RetryAfter::parse(value, self.now);
+        } else if is("ratelimit") {
+            self.structured(value);
+        } else if is("x-ratelimit-limit") || is("ratelimit-limit") {
+            self.hints.limit = number(value).or(self.hints.limit);
+        } else if is("x-ratelimit-remaining") || is("ratelimit-remaining") {
+            // Some servers go below zero.
+            let left = if value.starts_with('-') { Some(0) } else { number(value) };
+            self.hints.remaining = left.or(self.hints.remaining);
+        } else if is("x-ratelimit-reset") || is("ratelimit-reset") {
+            self.hints.reset = self.reset(value).or(self.hints.reset);
+        } else if name.len() > 18
+            && name.get(..18).is_some_and(|head| head.eq_ignore_ascii_case("x-mbx-used-weight-"))
+        {
+            self.used_weight = number(value).max(self.used_weight);
+        }
+    }
+
+    /// Limit, remaining and reset.
+    pub fn hints(&self) -> Hints {
+        self.hints
+    }
+
+    /// The wait that `Retry-After` asks for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The largest of the used weights (`X-MBX-USED-WEIGHT-1M` and its like).
+    pub fn used_weight(&self) -> Option<u64> {
+        self.used_weight
+    }
+
+    /// `RateLimit: "name";r=10;t=30, "other";r=3;t=3600`, as in draft-ietf-httpapi-ratelimit-headers.
+    fn structured(&mut self, value: &str) {
+        for policy in value.split(',') {
+            let (mut remaining, mut reset) = (None, None);
+            for parameter in policy.split(';').skip(1) {
+                match parameter.trim().split_once('=') {
+                    Some(("r", left)) => remaining = number(left),
+                    Some(("t", wait)) => reset = seconds(wait),
+                    _ => {}
+                }
+            }
+            let Some(left) = remaining else { continue };
+            if self.hints.remaining.is_none_or(|least| left < least) {
+                self.hints.remaining = Some(left);
+                self.hints.reset = reset;
+            }
+        }
+    }
+
+    /// A reset is a wait in seconds for some servers and a time since 1970, in s or ms, for others.
+    fn reset(&self, value: &str) -> Option<Duration> {
+        let whole = value.split('.').next().and_then(number);
+        match whole {
+            Some(ms) if ms >= EPOCH_S * 1000 => self.until(Duration::from_millis(ms)),
+            Some(s) if s >= EPOCH_S => self.until(Duration::from_secs(s)),
+            _ => RetryAfter::parse(value, self.now),
+        }
+    }
+
+    fn until(&self, since_1970: Duration) -> Option<Duration> {
+        let now = self.now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(since_1970.saturating_sub(now).min(Duration::from_secs(LONGEST_S)))
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    // `parse` would take a sign.
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let whole = number(whole)?.min(LONGEST_S);
+    number(fraction.get(..fraction.len().min(18)).unwrap_or("x"))?;
+    let mut ms = 0;
+    for (place, digit) in fraction.bytes().take(3).enumerate() {
+        ms += u64::from(digit - b'0') * [100, 10, 1][place];
+    }
+    let rest = fraction.bytes().skip(3).any(|digit| digit != b'0');
+    Some(Duration::from_secs(whole) + Duration::from_millis(ms + u64::from(rest)))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 section 5.6.7.
+fn imf_fixdate(text: &str) -> Option<SystemTime> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = text.as_bytes();
+    if text.len() != 29 || !text.is_ascii() || &text[3..5] != b", " || &text[25..] != b" GMT" {
+        return None;
+    }
+    let part = |range: std::ops::Range<usize>| std::str::from_utf8(&text[range]).ok();
+    let figure = |range| number(part(range)?);
+    let day = figure(5..7)?;
+    let month = MONTHS.iter().position(|name| part(8..11) == Some(name))? as u64 + 1;
+    let year = figure(12..16)?;
+    let (hour, minute, second) = (figure(17..19)?, figure(20..22)?, figure(23..25)?);
+    if year < 1970 || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let days = days_from_civil(year, month, day)?;
+    Some(UNIX_EPOCH + Duration::from_secs(days * 86_400 + hour * 3_600 + minute * 60 + second))
+}
+
+/// Days from 1970-01-01, by Howard Hinnant's algorithm with years that begin in March.
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year / 400;
+    let of_era = year % 400;
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    (era * 146_097 + of_era).checked_sub(719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW_S: u64 = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT, the example of the RFC
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(NOW_S)
+    }
+
+    fn read(headers: &[(&str, &str)]) -> Reader {
+        let mut reader = Reader::new(now());
+        for (name, value) in headers {
+            reader.header(name, value);
+        }
+        reader
+    }
+
+    #[test]
+    fn retry_after_is_a_wait_or_a_date() {
+        let ms = |text: &str| RetryAfter::parse(text, now()).map(|wait| wait.as_millis());
+        assert_eq!(ms("1"), Some(1_000));
+        assert_eq!(ms(" 0 "), Some(0));
+        assert_eq!(ms("1.25"), Some(1_250));
+        assert_eq!(ms("0.0001"), Some(1));
+        assert_eq!(ms("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
+        assert_eq!(ms("Mon, 07 Nov 1994 08:49:37 GMT"), Some(86_400_000));
+        assert_eq!(ms("Sat, 05 Nov 1994 08:49:37 GMT"), Some(0), "past");
+        assert_eq!(
+            ms("Thu, 29 Feb 1996 00:00:00 GMT").map(|ms| ms / 86_400_000),
+            Some(366),
+            "a year at most"
+        );
+        for bad in [
+            "",
+            "-1",
+            "+1",
+            "1e3",
+            "soon",
+            "1.",
+            ".5",
+            "Sun, 06 Nov 1994 25:49:37 GMT",
+            "\u{1F980}".repeat(8).as_str(),
+        ] {
+            assert_eq!(ms(bad), None, "{bad}");
+        }
+        assert_eq!(ms("99999999999999999999"), None);
+    }
+
+    #[test]
+    fn the_common_families_are_read() {
+        let haproxy =
+            read(&[("X-RateLimit-Limit", "75"), ("X-RateLimit-Remaining", "-1"), ("Retry-After", "1")]);
+        assert_eq!(haproxy.hints(), Hints { limit: Some(75), remaining: Some(0), reset: None });
+        let ietf = read(&[("RateLimit", r#""burst";r=9;t=1, "day";r=2;t=3600"#)]);
+        assert_eq!(ietf.hints().remaining, Some(2));
+        assert_eq!(ietf.hints().reset, Some(Duration::from_secs(3600)));
+        for (reset, wait_s) in
+            [("30", 30), ("784111807", 0), ("1000000001", 215_888_224 % (366 * 86_400 + 1))]
+        {
+            let github = read(&[("x-ratelimit-reset", reset)]).hints().reset.unwrap();
+            if reset == "30" {
+                assert_eq!(github.as_secs(), wait_s);
+            } else {
+                assert!(github.as_secs() <= LONGEST_S);
+            }
+        }
+        let mut late = Reader::new(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        late.header("x-ratelimit-reset", "1700000030");
+        assert_eq!(late.hints().reset, Some(Duration::from_secs(30)));
+        late.header("x-ratelimit-reset", "1700000040000");
+        assert_eq!(late.hints().reset, Some(Duration::from_secs(40)));
+        assert_eq!(
+            read(&[("X-MBX-USED-WEIGHT-1M", "148"), ("x-mbx-used-weight", "9")]).used_weight(),
+            Some(148)
+        );
+    }
+
+    #[test]
+    fn the_calendar_is_right() {
+        assert_eq!(days_from_civil(1970, 1, 1), Some(0));
+        assert_eq!(days_from_civil(2000, 3, 1), Some(11_017));
+        assert_eq!(days_from_civil(2026, 11, 20), Some(20_777));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(name in "(?i)(retry-after|ratelimit|x-ratelimit-(limit|reset|remaining)|x-mbx-used-weight-1m|.{0,20})", value in ".{0,40}") {
+            let mut reader = Reader::new(now());
+            reader.header(&name, &value);
+            if let Some(wait) = reader.retry_after() {
+                prop_assert!(wait <= Duration::from_secs(LONGEST_S + 1));
+            }
+        }
+
+        #[test]
+        fn what_looks_right_does_not_panic(value in "[0-9.;=rtq,\" A-Za-z:-]{0,40}", day in "[A-Z][a-z]{2}, [0-9]{2} (Jan|Feb|Nov) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT") {
+            let mut reader = Reader::new(now());
+            for name in ["retry-after", "ratelimit", "x-ratelimit-reset"] {
+                reader.header(name, &value);
+                reader.header(name, &day);
+            }
+        }
+
+        #[test]
+        fn a_number_of_seconds_is_that_wait(s in 0u64..LONGEST_S) {
+            prop_assert_eq!(RetryAfter::parse(&s.to_string(), now()), Some(Duration::from_secs(s)));
+        }
+    }
+}

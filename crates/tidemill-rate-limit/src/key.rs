@@ -1,0 +1,133 @@
+//! One API key: its quotas, its state, and the score by which the best of several free keys is chosen.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::quota::Quota;
+
+/// A key by its place in the caller's list; places are never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct KeyIndex(pub(crate) usize);
+
+impl KeyIndex {
+    /// The place in the caller's list, counted from 0.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+/// What a key may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum KeyState {
+    /// In use, subject to its quotas.
+    #[default]
+    Active,
+    /// Held back after a refusal, a ban, or because its quota is drained.
+    Parked,
+    /// The server revoked it; it is not used again.
+    Quarantined,
+    /// Taken out by the caller.
+    Removed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) quotas: Vec<Quota>,
+    pub(crate) id: u32,
+    pub(crate) gone: Option<KeyState>,
+    /// Not to be used before this time.
+    pub(crate) hold: u64,
+    pub(crate) refused_in_row: u32,
+    /// Whether the server has answered this key at all.
+    pub(crate) known: bool,
+    pub(crate) last_sent: Option<u64>,
+    pub(crate) in_flight: u32,
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) refused: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) health: Health,
+}
+
+impl Key {
+    pub(crate) fn new(id: u32, quotas: Vec<Quota>) -> Self {
+        Self {
+            quotas,
+            id,
+            gone: None,
+            hold: 0,
+            refused_in_row: 0,
+            known: false,
+            last_sent: None,
+            in_flight: 0,
+            sent: 0,
+            answered: 0,
+            refused: 0,
+            unanswered: 0,
+            health: Health::default(),
+        }
+    }
+
+    pub(crate) fn state(&self, now: u64) -> KeyState {
+        match self.gone {
+            Some(gone) => gone,
+            None if self.hold > now => KeyState::Parked,
+            None => KeyState::Active,
+        }
+    }
+}
+
+/// Latency and errors of a key, as they enter its score.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Health {
+    latency_s: Option<f64>,
+    errors: f64,
+}
+
+impl Health {
+    /// Weight of the newest latency in the moving average.
+    const ALPHA: f64 = 0.1;
+
+    pub(crate) fn answered(&mut self, latency: Duration, success: bool) {
+        let seconds = latency.as_secs_f64();
+        self.latency_s = Some(match self.latency_s {
+            Some(mean) => mean + Self::ALPHA * (seconds - mean),
+            None => seconds,
+        });
+        if success { self.errors = (self.errors - 0.1).max(0.0) } else { self.failed() }
+    }
+
+    pub(crate) fn failed(&mut self) {
+        self.errors += 1.0;
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_secs_f64(self.latency_s.unwrap_or(0.0))
+    }
+
+    /// `usage + latency in seconds + 0.1 x errors`; lower is better.
+    pub(crate) fn score(&self, usage: f64) -> f64 {
+        usage + self.latency_s.unwrap_or(0.0) + 0.1 * self.errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_score_adds_usage_latency_and_errors() {
+        let mut health = Health::default();
+        health.answered(Duration::from_secs(1), true);
+        health.answered(Duration::from_secs(2), false);
+        assert_eq!(health.latency(), Duration::from_millis(1100));
+        assert!((health.score(0.5) - (0.5 + 1.1 + 0.1)).abs() < 1e-9);
+        for _ in 0..10 {
+            health.answered(Duration::from_millis(1100), true);
+        }
+        assert!((health.score(0.0) - 1.1).abs() < 1e-9, "errors decay by a tenth a success");
+    }
+}

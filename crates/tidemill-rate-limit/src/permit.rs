@@ -1,0 +1,113 @@
+//! A permit to send one request, and the request once it is in flight.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::core::Ticket;
+use crate::error::Error;
+use crate::key::KeyIndex;
+use crate::outcome::{Hints, Outcome};
+use crate::pool::Shared;
+
+/// Leave to send one request with one key. Dropped unsent, it gives everything back.
+#[derive(Debug)]
+#[must_use = "a permit dropped unsent is given back"]
+pub struct Permit {
+    shared: Arc<Shared>,
+    ticket: Option<Ticket>,
+}
+
+impl Permit {
+    pub(crate) fn new(shared: Arc<Shared>, ticket: Ticket) -> Self {
+        Self { shared, ticket: Some(ticket) }
+    }
+
+    /// The key to send with.
+    pub fn key(&self) -> KeyIndex {
+        // Only `send` and `drop` take the ticket, and both end the permit.
+        self.ticket.as_ref().map_or(KeyIndex(0), Ticket::key)
+    }
+
+    /// Stamps the send. Call it right before the request leaves: pacing counts from here.
+    ///
+    /// # Errors
+    /// `Stamps` when the stamp could not be written; the permit is given back and nothing may be sent.
+    pub fn send(mut self) -> Result<InFlight, Error> {
+        let mut number = 0;
+        if let Some(ticket) = self.ticket.as_mut() {
+            number = self.shared.sent(ticket)?;
+        }
+        Ok(InFlight { shared: Arc::clone(&self.shared), ticket: self.ticket.take(), number })
+    }
+
+    /// Sends by `request`, which gets the key and says how the request ended beside its own result.
+    ///
+    /// When the returned future is dropped in flight, the slot is held as for a request without an answer.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send) and [`InFlight::answered`].
+    pub async fn run<F, Fut, T>(self, request: F) -> Result<T, Error>
+    where
+        F: FnOnce(KeyIndex) -> Fut,
+        Fut: Future<Output = (Outcome, T)>,
+    {
+        let flight = self.send()?;
+        let (outcome, result) = request(flight.key()).await;
+        flight.answered(outcome)?;
+        Ok(result)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.shared.refund(ticket);
+        }
+    }
+}
+
+/// A request on its way. Dropped without an answer, its slots are held until the deadline, the straggler time and a
+/// whole window have passed, because the server may count it until then.
+#[derive(Debug)]
+#[must_use = "a request dropped in flight holds its slots for long; say how it ended"]
+pub struct InFlight {
+    shared: Arc<Shared>,
+    ticket: Option<Ticket>,
+    number: u16,
+}
+
+impl InFlight {
+    /// The key it was sent with.
+    pub fn key(&self) -> KeyIndex {
+        self.ticket.as_ref().map_or(KeyIndex(0), Ticket::key)
+    }
+
+    /// The request ended now. Call it when the status line has arrived: the body does not matter to the quota.
+    ///
+    /// # Errors
+    /// `Stamps` when the end could not be written. The pool has taken the answer in all the same; after a restart
+    /// the slot merely counts as unanswered.
+    pub fn answered(self, outcome: Outcome) -> Result<(), Error> {
+        self.answered_with(outcome, Hints::default())
+    }
+
+    /// The request ended now, and its headers said more.
+    ///
+    /// # Errors
+    /// As [`answered`](Self::answered).
+    pub fn answered_with(mut self, outcome: Outcome, hints: Hints) -> Result<(), Error> {
+        match self.ticket.take() {
+            Some(ticket) => self.shared.ended(ticket, self.number, outcome, hints),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            // Nothing is written for a request without an answer, except that its key may now be held.
+            let _ = self.shared.ended(ticket, self.number, Outcome::Unanswered, Hints::default());
+        }
+    }
+}
