@@ -1,0 +1,78 @@
+//! Simulators and soak runs: binaries of the benches package, started by their area's name.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use cargo_metadata::TargetKind;
+
+use crate::bench;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// The package that holds `bench-*`, `sim-*` and `soak-*`.
+const BENCHES: &str = "tidemill-benches";
+
+/// `cargo xtask sim AREA`.
+pub(crate) fn sim(workspace: &Workspace, area: &str, json: Option<&Path>) -> Result<()> {
+    let mut command = binary(workspace, "sim", area)?;
+    let rows = bench::rows_of(&mut command)?;
+    bench::finish(workspace, rows, json)
+}
+
+/// `cargo xtask soak AREA`.
+pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Result<()> {
+    let mut command = binary(workspace, "soak", area)?;
+    if let Some(kills) = kills {
+        command.args(["--kills", &kills.to_string()]);
+    }
+    process::run(&mut command)
+}
+
+/// `cargo run --release` of the binary KIND-AREA; an error lists the areas there are.
+pub(crate) fn binary(workspace: &Workspace, kind: &str, area: &str) -> Result<Command> {
+    let names: Vec<&str> = workspace
+        .packages()
+        .into_iter()
+        .filter(|package| package.name == BENCHES)
+        .flat_map(|package| &package.targets)
+        .filter(|target| target.kind.contains(&TargetKind::Bin))
+        .map(|target| target.name.as_str())
+        .collect();
+    let name = choose(&names, kind, area)?;
+    Ok(workspace.cargo(["run", "--quiet", "--release", "--package", BENCHES, "--bin", &name, "--"]))
+}
+
+fn choose(names: &[&str], kind: &str, area: &str) -> Result<String> {
+    let name = format!("{kind}-{}", area.strip_prefix("tidemill-").unwrap_or(area));
+    if names.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    let areas: Vec<&str> =
+        names.iter().filter_map(|name| name.strip_prefix(kind)?.strip_prefix('-')).collect();
+    if areas.is_empty() {
+        bail!("no {kind} exists yet: it would be benches/src/bin/{name}.rs");
+    }
+    bail!("no {kind} for `{area}`; there are: {}", areas.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: &[&str] = &["bench-cache", "bench-rate-limit", "sim-rate-limit"];
+
+    #[test]
+    fn an_area_is_a_crates_short_or_full_name() {
+        assert_eq!(choose(NAMES, "bench", "rate-limit").unwrap(), "bench-rate-limit");
+        assert_eq!(choose(NAMES, "sim", "tidemill-rate-limit").unwrap(), "sim-rate-limit");
+    }
+
+    #[test]
+    fn an_unknown_area_lists_what_exists() {
+        let error = choose(NAMES, "bench", "metrics").unwrap_err().to_string();
+        assert!(error.contains("cache, rate-limit"), "{error}");
+        let error = choose(NAMES, "soak", "storage").unwrap_err().to_string();
+        assert!(error.contains("benches/src/bin/soak-storage.rs"), "{error}");
+    }
+}
