@@ -28,6 +28,9 @@ pub enum PaidError {
     /// The quota is used up for longer than `collector.max_wait`.
     #[error("the quota is used up; the next request is allowed in {}", humantime::format_duration(whole(*.0)))]
     Drained(Duration),
+    /// The adapter's request is no valid one.
+    #[error("the request cannot be built: {0}")]
+    BadRequest(String),
     /// The limiter: no usable key is left, or its stamps cannot be written.
     #[error(transparent)]
     Limiter(#[from] tidemill_rate_limit::Error),
@@ -153,6 +156,19 @@ impl Wallet {
     pub fn new(keys: Vec<ApiKey>) -> Self {
         let encoded = keys.iter().map(|key| Encoded(percent_encoded(key.expose()))).collect();
         Self { keys, encoded }
+    }
+
+    /// The text with `***` in place of every key.
+    pub fn scrub(&self, text: &str) -> String {
+        let mut out = text.to_owned();
+        for (key, encoded) in self.keys.iter().zip(&self.encoded) {
+            for secret in [key.expose(), &encoded.0] {
+                if !secret.is_empty() && out.contains(secret) {
+                    out = out.replace(secret, "***");
+                }
+            }
+        }
+        out
     }
 
     /// Puts the key's text where [`KEY_HERE`] stands. A redirect's target comes back with the key that was used before:

@@ -1,18 +1,18 @@
 //! What a pass will ask for, and until when: decided from the ledger, the calendar and the quotas before any call.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tidemill_market::{Calendar, Date};
 
-use crate::ledger::Ledger;
+use crate::ledger::{Answered, Ledger, nanos};
 
 /// When an answer is fresh enough not to be asked for again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Freshness {
     /// Until the next session has closed and `settle` has passed.
     Sessions {
         /// Whose sessions.
-        calendar: &'static Calendar,
+        calendar: Calendar,
         /// Time after the close until the provider's bar is final.
         settle: Duration,
     },
@@ -23,46 +23,26 @@ pub enum Freshness {
 impl Freshness {
     /// True when an answer that arrived at `at` may be kept at `now`.
     pub fn is_fresh(&self, at: SystemTime, now: SystemTime) -> bool {
-        match self {
-            Self::Age(age) => now.duration_since(at).is_ok_and(|passed| passed < *age),
-            Self::Sessions { .. } => self.last_turn(now).is_some_and(|turn| at >= turn),
+        match *self {
+            Self::Age(age) => now.duration_since(at).is_ok_and(|passed| passed < age),
+            Self::Sessions { calendar, settle } => {
+                let closed = calendar.last_completed_session(now - settle).and_then(|day| calendar.close_time_utc(day));
+                closed.is_some_and(|close| at >= close + settle)
+            }
         }
     }
 
     /// The next time after `now` at which something fresh turns stale; `oldest` is when the oldest answer arrived.
     pub fn next_turn(&self, oldest: SystemTime, now: SystemTime) -> SystemTime {
-        match self {
-            Self::Age(age) => (oldest + *age).max(now),
-            Self::Sessions { settle, .. } => {
-                let mut day = Date::from_unix_days(days(now) - 1);
-                for _ in 0..15 {
-                    if let Some(turn) = self.turn_of(day, *settle).filter(|turn| *turn > now) {
-                        return turn;
-                    }
-                    day = day.next();
-                }
-                now + Duration::from_secs(86_400)
+        match *self {
+            Self::Age(age) => (oldest + age).max(now),
+            Self::Sessions { calendar, settle } => {
+                let today = Date::from_ts_ns(nanos(now - settle));
+                let days = (0..=14).map(|ahead| today.plus_days(ahead)).filter(|day| calendar.is_session(*day));
+                let mut turns = days.filter_map(|day| calendar.close_time_utc(day)).map(|close| close + settle);
+                turns.find(|turn| *turn > now).unwrap_or(now + Duration::from_secs(86_400))
             }
         }
-    }
-
-    /// The latest turn that is not after `now`.
-    fn last_turn(&self, now: SystemTime) -> Option<SystemTime> {
-        let Self::Sessions { settle, .. } = self else { return None };
-        let mut day = Date::from_unix_days(days(now) + 1);
-        for _ in 0..15 {
-            if let Some(turn) = self.turn_of(day, *settle).filter(|turn| *turn <= now) {
-                return Some(turn);
-            }
-            day = day.previous();
-        }
-        None
-    }
-
-    fn turn_of(&self, day: Date, settle: Duration) -> Option<SystemTime> {
-        let Self::Sessions { calendar, .. } = self else { return None };
-        let close = calendar.close_utc(day)?;
-        Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(close).ok()?) + settle)
     }
 }
 
@@ -81,34 +61,42 @@ pub struct Wanted<'a> {
     /// Name of the dataset.
     pub name: &'a str,
     /// Its universe.
-    pub symbols: &'a [String],
+    pub symbols: &'a [std::sync::Arc<str>],
     /// When its answers are fresh.
-    pub freshness: &'a Freshness,
+    pub freshness: Freshness,
 }
 
-/// What is due now, dataset by dataset in the order of the configuration, and how many answers are still fresh.
-pub fn due(wanted: &[Wanted<'_>], ledger: &Ledger, now: SystemTime) -> (Vec<Item>, u64) {
-    let mut items = Vec::new();
-    let mut fresh = 0;
+/// What the ledger and the calendar say about a universe at one moment.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct Due {
+    /// To be asked for, dataset by dataset in the order of the configuration.
+    pub items: Vec<Item>,
+    /// Symbols whose answer is still fresh.
+    pub fresh: u64,
+    /// Symbols that the provider refused for good, not long enough ago to ask again.
+    pub refused: Vec<Item>,
+}
+
+/// Decides what is due at `now`.
+pub fn due(wanted: &[Wanted<'_>], ledger: &Ledger, now: SystemTime) -> Due {
+    let mut due = Due::default();
     for (dataset, want) in wanted.iter().enumerate() {
         for (symbol, name) in want.symbols.iter().enumerate() {
-            match ledger.get(want.name, name) {
-                Some(entry) if want.freshness.is_fresh(entry.at, now) => fresh += 1,
-                _ => items.push(Item { dataset, symbol }),
+            match ledger.get(want.name, name).filter(|entry| want.freshness.is_fresh(entry.at, now)) {
+                Some(entry) if entry.answered == Answered::Refused => due.refused.push(Item { dataset, symbol }),
+                Some(_) => due.fresh += 1,
+                None => due.items.push(Item { dataset, symbol }),
             }
         }
     }
-    (items, fresh)
-}
-
-fn days(at: SystemTime) -> i32 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |d| (d.as_secs() / 86_400) as i32)
+    due
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Answered, Entry};
+    use crate::ledger::Entry;
+    use std::time::UNIX_EPOCH;
 
     fn at(days: u64, hours: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(days * 86_400 + hours * 3_600)
@@ -147,13 +135,15 @@ mod tests {
     #[test]
     fn only_what_is_stale_or_unknown_is_due() {
         let mut ledger = Ledger::default();
-        let entry = |at| Entry { answered: Answered::Rows, at, received: 1, accepted: 1, quarantined: 0, duplicate: 0, last_ts_ns: None };
-        ledger.put("d", "FRESH", entry(at(10, 0)));
-        ledger.put("d", "STALE", entry(at(8, 0)));
-        let symbols = ["FRESH", "STALE", "NEW"].map(String::from);
+        let entry = |at, answered| Entry { answered, at, received: 1, accepted: 1, quarantined: 0, duplicate: 0, last_ts_ns: None };
+        ledger.put("d", "FRESH", entry(at(10, 0), Answered::Rows));
+        ledger.put("d", "STALE", entry(at(8, 0), Answered::Rows));
+        ledger.put("d", "BAD", entry(at(10, 0), Answered::Refused));
+        ledger.put("d", "OLDBAD", entry(at(8, 0), Answered::Refused));
+        let symbols = ["FRESH", "STALE", "NEW", "BAD", "OLDBAD"].map(std::sync::Arc::from);
         let freshness = Freshness::Age(Duration::from_secs(86_400));
-        let (items, fresh) = due(&[Wanted { name: "d", symbols: &symbols, freshness: &freshness }], &ledger, at(10, 12));
-        assert_eq!(items, [Item { dataset: 0, symbol: 1 }, Item { dataset: 0, symbol: 2 }]);
-        assert_eq!(fresh, 1);
+        let due = due(&[Wanted { name: "d", symbols: &symbols, freshness }], &ledger, at(10, 12));
+        assert_eq!(due.items.iter().map(|i| i.symbol).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!((due.fresh, due.refused.len()), (1, 1));
     }
 }

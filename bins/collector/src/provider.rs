@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use http::Uri;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tidemill_market::{Adapter, Ask, Checks, Class, Reading, Refused};
 use tidemill_metrics::Histogram;
-use tidemill_rate_limit::{FileStamps, Hints, KeyIndex, KeyPool, Outcome, RetryAfter, headers};
-use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _};
+use tidemill_rate_limit::{FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
+use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
 use crate::config::{Collector, Provider as Config};
 use crate::dataset::Dataset;
@@ -27,7 +27,7 @@ pub struct Provider {
     pub name: String,
     /// Its quota.
     pub pool: KeyPool,
-    adapter: Adapter,
+    adapter: Arc<Adapter>,
     base: Base,
     layers: Redirect<Paid<Attempt, Counts>>,
     /// What was counted.
@@ -35,6 +35,8 @@ pub struct Provider {
     failures_in_a_row: AtomicU32,
     give_up_after: u32,
     drained: AtomicBool,
+    limited: bool,
+    wallet: Arc<Wallet>,
 }
 
 /// Scheme, authority and leading path of every request.
@@ -64,7 +66,7 @@ struct KeyCounts {
 /// What a call is about; travels in the call's extensions.
 #[derive(Clone, Debug)]
 struct Asked {
-    provider: Arc<Adapter>,
+    adapter: Arc<Adapter>,
     dataset: Arc<Dataset>,
     symbol: Arc<str>,
 }
@@ -108,9 +110,10 @@ impl Provider {
             http.user_agent.clone_from(agent);
         }
         let counts = Arc::new(Counts::new(keys.len()));
+        let wallet = Arc::new(Wallet::new(keys));
         let permit = PermitLayer {
             pool: pool.clone(),
-            keys: Arc::new(Wallet::new(keys)),
+            keys: Arc::clone(&wallet),
             max_wait: collector.max_wait,
             judge: Arc::clone(&counts),
         };
@@ -120,18 +123,30 @@ impl Provider {
             name: config.name.clone(),
             layers: ServiceBuilder::new().layer(redirect).layer(permit).service(attempt),
             base: Base::parse(&config.base_url)?,
-            adapter,
+            adapter: Arc::new(adapter),
             pool,
             counts,
             failures_in_a_row: AtomicU32::new(0),
             give_up_after: collector.give_up_after,
             drained: AtomicBool::new(false),
+            limited,
+            wallet,
         })
     }
 
     /// True when the provider's adapter can be asked for this interval.
     pub fn supports(&self, interval: tidemill_market::Interval) -> bool {
         self.adapter.supports(interval)
+    }
+
+    /// False in the control run, in which nothing holds requests back.
+    pub fn is_limited(&self) -> bool {
+        self.limited
+    }
+
+    /// The text without any of this provider's keys.
+    pub fn scrub(&self, text: &str) -> String {
+        self.wallet.scrub(text)
     }
 
     /// Why nobody should be asked any more in this pass.
@@ -153,19 +168,161 @@ impl Provider {
 
     /// Asks once, redirects included. Waits for permits as long as it must.
     pub async fn ask(&self, dataset: &Arc<Dataset>, symbol: &Arc<str>) -> Result<Read, PaidError> {
-        let asked = Asked { provider: Arc::new(self.adapter.clone()), dataset: Arc::clone(dataset), symbol: Arc::clone(symbol) };
-        let mut call = self.call(dataset, symbol);
-        call.extensions.insert(asked);
+        let (adapter, dataset, symbol) = (Arc::clone(&self.adapter), Arc::clone(dataset), Arc::clone(symbol));
+        let asked = Asked { adapter, dataset, symbol };
+        let mut call = self.call(&asked)?;
+        call.extensions.insert(asked.clone());
         let mut layers = self.layers.clone();
         let answer = match layers.ready().await {
             Ok(ready) => ready.call(call).await,
             Err(error) => Err(error),
         };
-        let read = answer.and_then(|mut answer| match answer.extensions.remove::<Read>() {
-            Some(read) => Ok(read),
-            None => unreachable!("a final answer has been read"),
+        let read = answer.map(|mut answer| {
+            let read = answer.extensions.remove::<Arc<Read>>().and_then(Arc::into_inner);
+            read.unwrap_or_else(|| asked.read(&answer))
         });
         self.learn(&read);
         read
     }
+
+    fn call(&self, asked: &Asked) -> Result<Call, PaidError> {
+        let ask = asked.ask();
+        let parts = self.adapter.request(&ask, Some(KEY_HERE));
+        let Base { scheme, authority, path } = &self.base;
+        let bad = |note: &str| PaidError::BadRequest(format!("{}: {note}", parts.redacted()));
+        let uri = Uri::builder()
+            .scheme(scheme.as_str())
+            .authority(authority.as_str())
+            .path_and_query(format!("{path}{}", parts.path_and_query))
+            .build()
+            .map_err(|error| bad(&error.to_string()))?;
+        let mut call = Call::get(uri);
+        for (name, value) in &parts.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("a header name of the mapping is not valid"))?;
+            let value = HeaderValue::from_str(value).map_err(|_| bad("a header value of the mapping is not valid"))?;
+            call.headers.insert(name, value);
+        }
+        Ok(call)
+    }
+
+    fn learn(&self, read: &Result<Read, PaidError>) {
+        match read {
+            Ok(read) if matches!(read.reading.class, Class::ServerError | Class::Malformed | Class::Blocked) => {
+                self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) => self.failures_in_a_row.store(0, Ordering::Relaxed),
+            Err(PaidError::Drained(_)) => self.drained.store(true, Ordering::Relaxed),
+            Err(PaidError::Fetch(_)) => {
+                self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+                self.counts.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(PaidError::Limiter(_) | PaidError::BadRequest(_)) => {}
+        }
+    }
 }
+
+impl Base {
+    fn parse(url: &str) -> Result<Self> {
+        let uri: Uri = url.parse().with_context(|| format!("base_url {url:?} is not a URL"))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            anyhow::bail!("base_url {url:?} needs a scheme and a host, as in \"https://api.example.com\"");
+        };
+        anyhow::ensure!(uri.query().is_none(), "base_url {url:?} must not have a query; the adapter adds its own");
+        anyhow::ensure!(!authority.as_str().contains('@'), "base_url must not hold a user or password; use keys");
+        let path = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { scheme: scheme.to_owned(), authority: authority.to_string(), path })
+    }
+}
+
+impl Asked {
+    fn ask(&self) -> Ask<'_> {
+        Ask { symbol: &self.symbol, interval: self.dataset.interval, start: None, end: None }
+    }
+
+    fn read(&self, answer: &Answer) -> Read {
+        let at = SystemTime::now();
+        let given = tidemill_market::Answer {
+            status: answer.status.as_u16(),
+            content_type: answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+            body: &answer.body,
+        };
+        let reading = self.adapter.read(&self.ask(), given, &self.dataset.checks(at));
+        Read { reading, body: answer.body.clone(), status: answer.status.as_u16(), at }
+    }
+}
+
+impl Counts {
+    fn new(keys: usize) -> Self {
+        Self {
+            keys: (0..keys).map(|_| KeyCounts::default()).collect(),
+            response: Histogram::new(),
+            unanswered: AtomicU64::new(0),
+        }
+    }
+
+    /// Requests and refusals by key.
+    pub fn summary(&self, name: &str) -> ProviderSummary {
+        let of = |key: &KeyCounts| KeySummary {
+            requests: key.requests.load(Ordering::Relaxed),
+            refused: key.refused.load(Ordering::Relaxed),
+        };
+        let keys: Vec<KeySummary> = self.keys.iter().map(of).collect();
+        ProviderSummary {
+            name: name.to_owned(),
+            requests: keys.iter().map(|key| key.requests).sum(),
+            refused: keys.iter().map(|key| key.refused).sum(),
+            keys,
+        }
+    }
+}
+
+impl Judge for Counts {
+    fn sending(&self, key: KeyIndex) {
+        if let Some(key) = self.keys.get(key.get()) {
+            key.requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn judge(&self, call: &Call, key: KeyIndex, answer: &mut Answer) -> (Outcome, Hints) {
+        let mut reader = headers::Reader::new(SystemTime::now());
+        for (name, value) in &answer.headers {
+            if let Ok(value) = value.to_str() {
+                reader.header(name.as_str(), value);
+            }
+        }
+        let status = answer.status.as_u16();
+        let elsewhere = answer.status.is_redirection();
+        let Some(asked) = call.extensions.get::<Asked>().filter(|_| !elsewhere) else {
+            return (Outcome::Counted { status }, reader.hints());
+        };
+        self.response.observe(answer.received_at.saturating_duration_since(answer.sent_at).as_secs_f64());
+        let read = asked.read(answer);
+        let outcome = outcome(&read, &reader);
+        if matches!(outcome, Outcome::Refused { .. } | Outcome::Banned { .. })
+            && let Some(key) = self.keys.get(key.get())
+        {
+            key.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        answer.extensions.insert(Arc::new(read));
+        (outcome, reader.hints())
+    }
+}
+
+/// What an answer means for the quota.
+fn outcome(read: &Read, headers: &headers::Reader) -> Outcome {
+    let retry_after = headers.retry_after().or(read.reading.retry_after);
+    let status = read.status;
+    match read.reading.class {
+        Class::Throttled if status == 418 => Outcome::Banned { until: retry_after.unwrap_or(BAN) },
+        Class::Throttled => {
+            Outcome::Refused { retry_after, limit: headers.hints().limit.and_then(|n| u32::try_from(n).ok()) }
+        }
+        Class::Blocked => Outcome::Banned { until: retry_after.unwrap_or(BAN) },
+        Class::Refused(Refused::KeyRevoked) => Outcome::Revoked,
+        Class::ServerError if matches!(status, 502..=504) => Outcome::Gateway,
+        _ => Outcome::Counted { status },
+    }
+}
+
+/// How long a wall is respected when it does not say for how long it stands.
+const BAN: Duration = Duration::from_secs(60);

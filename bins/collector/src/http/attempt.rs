@@ -287,6 +287,7 @@ impl Shared {
             received_at: Instant::now(),
             version: parts.version,
             remote: parts.extensions.get::<HttpInfo>().map(HttpInfo::remote_addr) as Option<SocketAddr>,
+            extensions: http::Extensions::new(),
         })
     }
 

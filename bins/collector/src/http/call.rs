@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use super::redact::{Redaction, redact_uri};
@@ -23,12 +23,14 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The request body, empty for `GET`.
     pub body: Bytes,
+    /// What layers tell each other; never sent, kept over redirects.
+    pub extensions: Extensions,
 }
 
 impl Call {
     /// A `GET` of an absolute URI without further headers.
     pub fn get(uri: Uri) -> Self {
-        Self { method: Method::GET, uri, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { method: Method::GET, uri, headers: HeaderMap::new(), body: Bytes::new(), extensions: Extensions::new() }
     }
 
     /// The same call with one header more.
@@ -72,6 +74,8 @@ pub struct Answer {
     pub version: Version,
     /// The address of the server, where the transport knows it.
     pub remote: Option<SocketAddr>,
+    /// What layers tell those above them.
+    pub extensions: Extensions,
 }
 
 impl Answer {
@@ -89,6 +93,7 @@ impl Answer {
             received_at: now,
             version: Version::HTTP_11,
             remote: None,
+            extensions: Extensions::new(),
         }
     }
 }

@@ -1,0 +1,127 @@
+//! The one thread that writes: groups commits under one fsync, and publishes from time to time.
+//!
+//! Answers come through a bounded channel, so a slow disk slows the asking down instead of filling the memory.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use tidemill_storage::{Changes, Receipt, Store};
+use tokio::sync::{mpsc, oneshot};
+
+/// How the writer groups and publishes.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Commits under one fsync, at most.
+    pub group: usize,
+    /// Time between publishes while there is something new.
+    pub publish_every: Duration,
+}
+
+/// The way to the writing thread. The thread ends when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    to_thread: mpsc::Sender<Order>,
+}
+
+enum Order {
+    Commit(Changes, oneshot::Sender<Result<Receipt>>),
+    Publish(oneshot::Sender<Result<()>>),
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(store: Store, rhythm: Rhythm) -> Result<(Self, JoinHandle<()>)> {
+        let (to_thread, orders) = mpsc::channel(rhythm.group * 2);
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || write(&store, orders, rhythm))
+            .context("cannot start the writing thread")?;
+        Ok((Self { to_thread }, thread))
+    }
+
+    /// Commits; the rows are kept whatever happens once this returns `Ok`.
+    pub async fn commit(&self, changes: Changes) -> Result<Receipt> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Commit(changes, reply)).await?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Makes every committed row visible to readers.
+    pub async fn publish(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Order::Publish(reply)).await?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    async fn send(&self, order: Order) -> Result<()> {
+        self.to_thread.send(order).await.map_err(|_| gone())
+    }
+}
+
+fn gone() -> anyhow::Error {
+    anyhow!("the writing thread has ended; its error stands in the log")
+}
+
+fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: Rhythm) {
+    let mut published = Instant::now();
+    let mut dirty = false;
+    let mut held = None;
+    while let Some(order) = held.take().or_else(|| orders.blocking_recv()) {
+        match order {
+            Order::Publish(reply) => {
+                let done = publish(store);
+                published = Instant::now();
+                dirty &= done.is_err();
+                let _ = reply.send(done);
+            }
+            Order::Commit(first, reply) => {
+                let (mut group, mut replies) = (vec![first], vec![reply]);
+                while group.len() < rhythm.group {
+                    match orders.try_recv() {
+                        Ok(Order::Commit(changes, reply)) => {
+                            group.push(changes);
+                            replies.push(reply);
+                        }
+                        Ok(other) => {
+                            held = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                answer(store.commit_group(group), replies);
+                dirty = true;
+            }
+        }
+        if dirty && (published.elapsed() >= rhythm.publish_every || store.needs_publish()) {
+            match publish(store) {
+                Ok(()) => dirty = false,
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot publish now; committed rows stay in the journal"),
+            }
+            published = Instant::now();
+        }
+    }
+}
+
+fn publish(store: &Store) -> Result<()> {
+    let report = store.publish().context("cannot publish")?;
+    tracing::debug!(?report, "published");
+    Ok(())
+}
+
+fn answer(done: Result<Vec<Receipt>, tidemill_storage::Error>, replies: Vec<oneshot::Sender<Result<Receipt>>>) {
+    match done {
+        Ok(receipts) => {
+            for (receipt, reply) in receipts.into_iter().zip(replies) {
+                let _ = reply.send(Ok(receipt));
+            }
+        }
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::new(error).context("rows could not be kept"));
+            for reply in replies {
+                let _ = reply.send(Err(anyhow!(error.clone())));
+            }
+        }
+    }
+}
