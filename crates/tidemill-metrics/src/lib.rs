@@ -1,1 +1,55 @@
 //! Counters, gauges and histograms that cost next to nothing, as Prometheus text.
+//!
+//! ```
+//! use tidemill_metrics::{Config, Registry};
+//!
+//! # fn main() -> Result<(), tidemill_metrics::Error> {
+//! let registry = Registry::builder(Config { prefix: "collector".into(), ..Config::default() }).build()?;
+//! let requests = registry.counter("requests_total", "Requests sent.").with(&[("provider", "vendor")])?;
+//! let seconds = registry.histogram("request_duration_seconds", "Time to the last byte.").get()?;
+//! requests.inc();
+//! seconds.observe(0.120);
+//! assert!((seconds.snapshot().quantile(0.99).unwrap() / 0.120 - 1.0).abs() < 0.044);
+//!
+//! let text = registry.to_text();
+//! assert!(text.contains("collector_requests_total{provider=\"vendor\"} 1\n"));
+//! # Ok(()) }
+//! ```
+//!
+//! **Hot path.** Up to eight living threads of the process own a writer slot. Their counts go into cells that nobody
+//! else writes: a load and a store, no locked instruction, no cache line shared with another thread. Further threads
+//! share one more cell by atomic addition. When a thread ends, its slot and the values behind it pass to the next one,
+//! so that no count is ever moved, lost or seen twice, and a reader never sees a counter step back. It works from
+//! destructors of thread locals; it must not be used in signal handlers.
+//!
+//! **Histograms** have the buckets of Prometheus native schema 3, eight to each doubling, between 2^-30 and 2^34:
+//! every quantile is within 4.4 %. Snapshots can be subtracted, which gives any window, and merged exactly.
+//!
+//! **Bounds.** `max_families` metrics of `max_series` label sets; what is beyond shares one series. A counter takes
+//! 72 bytes beside its name; a histogram up to 4.4 KB a thread, for at most nine, typically 1.5.
+
+mod buckets;
+mod config;
+mod counter;
+mod error;
+mod exposition;
+mod family;
+mod gauge;
+mod histogram;
+mod name;
+mod registry;
+mod snapshot;
+mod stats;
+mod writer;
+
+pub use buckets::{LARGEST, ZERO_THRESHOLD};
+pub use config::Config;
+pub use counter::Counter;
+pub use error::{Error, ErrorKind};
+pub use exposition::CONTENT_TYPE;
+pub use family::{Family, Instrument, OVERFLOW};
+pub use gauge::{Gauge, InFlight};
+pub use histogram::Histogram;
+pub use registry::{Builder, Registry};
+pub use snapshot::HistogramSnapshot;
+pub use stats::Stats;
