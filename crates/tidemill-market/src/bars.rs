@@ -68,3 +68,45 @@ impl Volume {
         }
     }
 }
+
+impl Bars {
+    pub(crate) fn reverse(&mut self) {
+        self.ts_ns.reverse();
+        for column in [&mut self.open, &mut self.high, &mut self.low, &mut self.close] {
+            column.reverse();
+        }
+        match &mut self.volume {
+            Volume::Whole(v) => v.reverse(),
+            Volume::Fractional(v) => v.reverse(),
+        }
+    }
+
+    /// True if two bars are equal in every field but their time.
+    pub(crate) fn same(&self, a: usize, b: usize) -> bool {
+        let columns = [&self.open, &self.high, &self.low, &self.close];
+        columns.iter().all(|c| c[a] == c[b]) && self.volume.get(a) == self.volume.get(b)
+    }
+
+    pub(crate) fn push_from(&mut self, other: &Bars, index: usize) {
+        self.ts_ns.push(other.ts_ns[index]);
+        self.open.push(other.open[index]);
+        self.high.push(other.high[index]);
+        self.low.push(other.low[index]);
+        self.close.push(other.close[index]);
+        match (&mut self.volume, &other.volume) {
+            (Volume::Whole(to), Volume::Whole(from)) => to.push(from[index]),
+            (Volume::Fractional(to), from) => to.push(from.get(index).unwrap_or(0.0)),
+            (Volume::Whole(to), Volume::Fractional(from)) => to.push(from[index] as i64),
+        }
+    }
+}
+
+impl Volume {
+    /// An empty column of the same kind.
+    pub(crate) fn none_of_kind(&self) -> Self {
+        match self {
+            Volume::Whole(_) => Volume::Whole(Vec::new()),
+            Volume::Fractional(_) => Volume::Fractional(Vec::new()),
+        }
+    }
+}

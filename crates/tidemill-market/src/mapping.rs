@@ -280,7 +280,8 @@ impl Mapping {
             .chain(self.request.query_with_start.iter().map(|(_, value)| ("request.query_with_start", value)))
             .chain(self.request.query_without_start.iter().map(|(_, value)| ("request.query_without_start", value)))
             .chain(self.request.headers.iter().map(|(_, value)| ("request.headers", value)))
-            .chain(self.rows.at.iter().map(|step| ("rows.at", step)));
+            .chain(self.rows.at.iter().map(|step| ("rows.at", step)))
+            .chain(self.header.zone.iter().map(|step| ("header.zone", step)));
         for (field, template) in templates {
             for variable in variables_of(template) {
                 let variable = variable.map_err(|why| Error::mapping(&self.name, field, why))?;

@@ -126,3 +126,22 @@ impl Class {
         self == Class::Ok
     }
 }
+
+impl Reading {
+    /// Nothing received, nothing known.
+    pub(crate) fn bare(symbol: &str) -> Self {
+        Self {
+            class: Class::Malformed,
+            bars: Bars { symbol: symbol.to_owned(), ..Bars::default() },
+            quarantined: Vec::new(),
+            duplicates: 0,
+            received: 0,
+            flags: Vec::new(),
+            message: None,
+            retry_after: None,
+            quota_window: None,
+            next: None,
+            header: Header::default(),
+        }
+    }
+}
