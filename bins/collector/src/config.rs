@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use tidemill_market::Mapping;
+use tidemill_market::{Adapter, Calendar, Interval, Mapping};
 use tidemill_rate_limit::Limit;
 
 use crate::http;
@@ -16,8 +16,6 @@ use crate::http;
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Version of this format; only `1` exists.
-    pub config_version: Option<u32>,
     /// The program itself.
     pub collector: Collector,
     /// Connections, timeouts and bounds of every HTTP client.
@@ -48,6 +46,9 @@ pub struct Collector {
     pub refusals: u32,
     /// Failures in a row, over one provider, after which the pass stops asking it; default 40.
     pub give_up_after: u32,
+    /// Pause between two passes when the last one left something missing; default `5m`.
+    #[serde(with = "humantime_serde")]
+    pub try_again: Duration,
     /// Longest wait for a permit before a pass says that the quota is used up; default `10m`.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
@@ -71,6 +72,7 @@ impl Default for Collector {
             tries: 3,
             refusals: 20,
             give_up_after: 40,
+            try_again: Duration::from_secs(300),
             max_wait: Duration::from_secs(600),
             drain: Duration::from_secs(35),
             publish_every: Duration::from_secs(10),
@@ -164,81 +166,113 @@ pub enum Kind {
 /// Tables the collector keeps beside the datasets; a dataset must not take their names.
 pub const RESERVED_TABLES: [&str; 2] = ["ledger", "quarantine"];
 
+/// What is wrong with a configuration, and with which of its fields.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fault {
+    /// Dotted path, with indices: `provider.0.base_url`.
+    pub path: String,
+    /// In words, with what to do.
+    pub problem: String,
+}
+
 impl Config {
-    /// Checks every bound and every reference; the complaint names the field.
-    pub fn check(&self) -> Result<()> {
+    /// Checks every bound and every reference, and stops at the first fault.
+    pub fn check(&self) -> Result<(), Fault> {
         let c = &self.collector;
-        ensure!((1..=1024).contains(&c.workers), "collector.workers is {}; choose 1 to 1024", c.workers);
-        ensure!((1..=100_000).contains(&c.queue), "collector.queue is {}; choose 1 to 100000", c.queue);
-        ensure!((1..=4096).contains(&c.group_commit), "collector.group_commit is {}; choose 1 to 4096", c.group_commit);
-        ensure!(c.give_up_after > 0, "collector.give_up_after is 0; choose at least 1");
-        ensure!(!self.providers.is_empty(), "no [[provider]] is configured; add one, or run without --config to try the built-in sandbox");
-        ensure!(!self.datasets.is_empty(), "no [[dataset]] is configured; add one that names a provider");
-        let mut names = HashSet::new();
-        for (i, p) in self.providers.iter().enumerate() {
-            p.check().with_context(|| format!("provider {:?} ([[provider]] number {})", p.name, i + 1))?;
-            ensure!(names.insert(&p.name), "provider name {:?} is used twice; names must differ", p.name);
+        let bounds = [("workers", c.workers, 1024), ("queue", c.queue, 100_000), ("group_commit", c.group_commit, 4096)];
+        for (field, value, most) in bounds {
+            let path = format!("collector.{field}");
+            fault(&path, (1..=most).contains(&value), || format!("is {value}; choose 1 to {most}"))?;
+        }
+        fault("collector.tries", (1..=100).contains(&c.tries), || format!("is {}; choose 1 to 100", c.tries))?;
+        fault("collector.give_up_after", c.give_up_after > 0, || "is 0; choose at least 1".into())?;
+        fault("provider", !self.providers.is_empty(), || {
+            "is missing; add a [[provider]], or run without --config to try the built-in sandbox".into()
+        })?;
+        fault("dataset", !self.datasets.is_empty(), || "is missing; add a [[dataset]] that names a provider".into())?;
+        let mut providers = HashSet::new();
+        for (i, provider) in self.providers.iter().enumerate() {
+            let path = format!("provider.{i}");
+            provider.check(&path)?;
+            fault(&format!("{path}.name"), providers.insert(&provider.name), || {
+                format!("{:?} is used twice; names must differ", provider.name)
+            })?;
         }
         let mut tables = HashSet::new();
-        for (i, d) in self.datasets.iter().enumerate() {
-            d.check().with_context(|| format!("dataset {:?} ([[dataset]] number {})", d.name, i + 1))?;
-            ensure!(tables.insert(&d.name), "dataset name {:?} is used twice; names must differ", d.name);
-            ensure!(
-                names.contains(&d.provider),
-                "dataset {:?}: provider {:?} is not configured; there are: {}",
-                d.name,
-                d.provider,
-                self.providers.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ")
-            );
+        for (i, dataset) in self.datasets.iter().enumerate() {
+            let path = format!("dataset.{i}");
+            dataset.check(&path)?;
+            fault(&format!("{path}.name"), tables.insert(&dataset.name), || {
+                format!("{:?} is used twice; names must differ", dataset.name)
+            })?;
+            fault(&format!("{path}.provider"), providers.contains(&dataset.provider), || {
+                let there: Vec<&str> = self.providers.iter().map(|p| p.name.as_str()).collect();
+                format!("{:?} is not configured; there are: {}", dataset.provider, there.join(", "))
+            })?;
         }
         Ok(())
     }
 }
 
 impl Provider {
-    fn check(&self) -> Result<()> {
-        check_name("name", &self.name)?;
-        let sources = usize::from(!self.keys.is_empty())
-            + usize::from(self.keys_env.is_some())
-            + usize::from(self.keys_file.is_some());
-        ensure!(sources <= 1, "give one of keys, keys_env and keys_file, not {sources} of them");
-        ensure!(self.base_url.starts_with("http://") || self.base_url.starts_with("https://"),
-            "base_url {:?} must start with http:// or https://", self.base_url);
-        match (self.adapter.as_str(), &self.mapping) {
-            ("generic", None) => bail!("adapter \"generic\" needs a [provider.mapping] that says where the rows are"),
-            ("generic", Some(_)) => {}
-            (_, Some(_)) => bail!("mapping belongs to adapter \"generic\", not to {:?}", self.adapter),
-            ("alpha-vantage" | "alpha-vantage-csv" | "twelve-data", None) => {}
-            (other, None) => bail!("adapter {other:?} is unknown; choose alpha-vantage, alpha-vantage-csv, twelve-data or generic"),
-        }
-        Ok(())
+    fn check(&self, path: &str) -> Result<(), Fault> {
+        let at = |field: &str| format!("{path}.{field}");
+        check_name(&at("name"), &self.name)?;
+        let sources = [!self.keys.is_empty(), self.keys_env.is_some(), self.keys_file.is_some()];
+        let given = sources.into_iter().filter(|given| *given).count();
+        fault(&at("keys"), given <= 1, || format!("give one of keys, keys_env and keys_file, not {given}"))?;
+        let scheme = ["http://", "https://"].iter().any(|scheme| self.base_url.starts_with(scheme));
+        fault(&at("base_url"), scheme, || format!("{:?} must start with http:// or https://", self.base_url))?;
+        let generic = self.adapter == "generic";
+        let known = generic || Adapter::names().contains(&self.adapter.as_str());
+        fault(&at("adapter"), known, || {
+            format!("{:?} is unknown; choose {} or generic", self.adapter, Adapter::names().join(", "))
+        })?;
+        fault(&at("mapping"), self.mapping.is_some() == generic, || match generic {
+            true => "is missing; adapter \"generic\" needs a [provider.mapping] that says where the rows are".into(),
+            false => format!("belongs to adapter \"generic\", not to {:?}", self.adapter),
+        })
     }
 }
 
 impl Dataset {
-    fn check(&self) -> Result<()> {
-        check_name("name", &self.name)?;
-        ensure!(!RESERVED_TABLES.contains(&self.name.as_str()), "name {:?} is the collector's own table; choose another", self.name);
-        self.interval.parse::<tidemill_market::Interval>().map_err(|e| anyhow::anyhow!("interval {:?}: {e}", self.interval))?;
-        ensure!(self.symbols.is_empty() || self.symbols_file.is_none(), "give symbols or symbols_file, not both");
-        ensure!(!self.symbols.is_empty() || self.symbols_file.is_some(), "no symbols: give symbols = [\"AAPL\"] or symbols_file = \"symbols.txt\"");
-        ensure!(matches!(self.calendar.as_str(), "XNYS" | "none"), "calendar {:?} is unknown; choose \"XNYS\" or \"none\"", self.calendar);
-        Ok(())
+    fn check(&self, path: &str) -> Result<(), Fault> {
+        let at = |field: &str| format!("{path}.{field}");
+        check_name(&at("name"), &self.name)?;
+        fault(&at("name"), !RESERVED_TABLES.contains(&self.name.as_str()), || {
+            format!("{:?} is the collector's own table; choose another", self.name)
+        })?;
+        if let Err(error) = self.interval.parse::<Interval>() {
+            return fault(&at("interval"), false, || error.to_string());
+        }
+        let (listed, file) = (!self.symbols.is_empty(), self.symbols_file.is_some());
+        fault(&at("symbols"), listed != file, || match listed {
+            true => "give symbols or symbols_file, not both".into(),
+            false => "are missing; give symbols = [\"AAPL\"] or symbols_file = \"symbols.txt\"".into(),
+        })?;
+        match Calendar::by_name(&self.calendar) {
+            Ok(_) => Ok(()),
+            Err(error) => fault(&at("calendar"), false, || error.to_string()),
+        }
     }
 }
 
+fn fault(path: &str, sound: bool, problem: impl FnOnce() -> String) -> Result<(), Fault> {
+    if sound { Ok(()) } else { Err(Fault { path: path.to_owned(), problem: problem() }) }
+}
+
 /// Names become folders, metric labels and log fields.
-fn check_name(field: &str, name: &str) -> Result<()> {
-    let fits = !name.is_empty()
-        && name.len() <= 64
+fn check_name(path: &str, name: &str) -> Result<(), Fault> {
+    let fits = (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
         && !name.starts_with(['-', '_']);
-    ensure!(fits, "{field} {name:?} must be 1 to 64 of a-z, 0-9, '_' and '-', starting with a letter or digit");
-    Ok(())
+    fault(path, fits, || {
+        format!("{name:?} must be 1 to 64 of a-z, 0-9, '_' and '-', and start with a letter or digit")
+    })
 }
 
 /// Lines of a list file: trimmed, without comments and empty ones. `path` is relative to `base`.
-pub fn read_list(base: &Path, path: &Path, what: &str) -> Result<Vec<String>> {
+pub fn read_list(base: &Path, path: &Path, what: &str) -> anyhow::Result<Vec<String>> {
     let path = base.join(path);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {what} {}", path.display()))?;
     let lines = text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty());

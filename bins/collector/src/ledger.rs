@@ -93,6 +93,11 @@ impl Ledger {
         self.entries.get(dataset).into_iter().flatten().map(|(s, e)| (s.as_str(), e))
     }
 
+    /// Every entry with its dataset and symbol, in no order.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str, &Entry)> {
+        self.entries.iter().flat_map(|(dataset, of)| of.iter().map(|(s, e)| (dataset.as_str(), s.as_str(), e)))
+    }
+
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         let column = |name: &str| batch.column_by_name(name).with_context(|| format!("ledger has no column {name}"));
         let datasets = column("dataset")?.as_string::<i32>();

@@ -1,3 +1,29 @@
 //! Collects market data from rate-limited APIs, continuously, without a refusal and without losing a row.
+//!
+//! Data flows one way: universe, plan, work item, worker, permit, HTTP, classify, decode, validate, append, publish.
+//! Nothing flows back but statistics, the limiter's hints and the ledger, which becomes the next plan.
 
+pub mod args;
+pub mod bridge;
+pub mod builtin;
+pub mod collector;
+pub mod commands;
+pub mod config;
+pub mod dataset;
+pub mod entry;
+pub mod grade;
 pub mod http;
+pub mod keys;
+pub mod ledger;
+pub mod load;
+pub mod pass;
+pub mod permit;
+pub mod plan;
+pub mod provider;
+pub mod report;
+pub mod rows;
+pub mod run;
+pub mod work;
+pub mod writer;
+
+pub use entry::start;

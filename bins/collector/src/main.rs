@@ -1,3 +1,7 @@
 //! Parses the arguments, runs, and turns the outcome into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidemill_collector::start(std::env::args_os(), std::env::vars())
+}

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use http::Uri;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tidemill_market::{Adapter, Ask, Checks, Class, Reading, Refused};
-use tidemill_metrics::Histogram;
+use tidemill_metrics::{Counter, Histogram, Registry};
 use tidemill_rate_limit::{FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
@@ -39,6 +39,21 @@ pub struct Provider {
     wallet: Arc<Wallet>,
 }
 
+/// What all providers of a collector are built with.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Bounds of the program.
+    pub collector: &'a Collector,
+    /// Bounds of the clients.
+    pub http: &'a wire::Config,
+    /// Folder that keeps the send stamps; none where nothing is to be sent.
+    pub state: Option<&'a Path>,
+    /// False in the control run, in which nothing holds requests back.
+    pub limited: bool,
+    /// Where metrics are registered.
+    pub registry: &'a Registry,
+}
+
 /// Scheme, authority and leading path of every request.
 #[derive(Debug)]
 struct Base {
@@ -54,13 +69,13 @@ pub struct Counts {
     /// From request to answer, seconds; answers only.
     pub response: Histogram,
     /// Attempts without an answer.
-    pub unanswered: AtomicU64,
+    pub unanswered: Counter,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct KeyCounts {
-    requests: AtomicU64,
-    refused: AtomicU64,
+    requests: Counter,
+    refused: Counter,
 }
 
 /// What a call is about; travels in the call's extensions.
@@ -85,8 +100,9 @@ pub struct Read {
 }
 
 impl Provider {
-    /// Builds a provider; `state` is the folder that keeps the send stamps, `limited = false` the control run without limits.
-    pub fn build(config: &Config, keys: Vec<ApiKey>, http: &wire::Config, collector: &Collector, state: &Path, limited: bool) -> Result<Self> {
+    /// Builds a provider with its keys.
+    pub fn build(config: &Config, keys: Vec<ApiKey>, given: &Given<'_>) -> Result<Self> {
+        let Given { collector, http, state, limited, .. } = *given;
         let adapter = match &config.mapping {
             Some(mapping) => Adapter::generic(mapping.clone())?,
             None => Adapter::by_name(&config.adapter)?,
@@ -100,7 +116,7 @@ impl Provider {
             ..tidemill_rate_limit::Config::default()
         };
         let mut builder = KeyPool::builder(quota).key_names(keys.iter().map(ApiKey::expose));
-        if limited {
+        if let Some(state) = state.filter(|_| limited) {
             std::fs::create_dir_all(state).with_context(|| format!("cannot create {}", state.display()))?;
             builder = builder.stamps(FileStamps::open(state.join(format!("{}.stamps", config.name)))?);
         }
@@ -109,7 +125,7 @@ impl Provider {
         if let Some(agent) = &config.user_agent {
             http.user_agent.clone_from(agent);
         }
-        let counts = Arc::new(Counts::new(keys.len()));
+        let counts = Arc::new(Counts::new(given.registry, &config.name, keys.len())?);
         let wallet = Arc::new(Wallet::new(keys));
         let permit = PermitLayer {
             pool: pool.clone(),
@@ -214,7 +230,7 @@ impl Provider {
             Err(PaidError::Drained(_)) => self.drained.store(true, Ordering::Relaxed),
             Err(PaidError::Fetch(_)) => {
                 self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
-                self.counts.unanswered.fetch_add(1, Ordering::Relaxed);
+                self.counts.unanswered.inc();
             }
             Err(PaidError::Limiter(_) | PaidError::BadRequest(_)) => {}
         }
@@ -252,19 +268,28 @@ impl Asked {
 }
 
 impl Counts {
-    fn new(keys: usize) -> Self {
-        Self {
-            keys: (0..keys).map(|_| KeyCounts::default()).collect(),
-            response: Histogram::new(),
-            unanswered: AtomicU64::new(0),
-        }
+    fn new(registry: &Registry, provider: &str, keys: usize) -> Result<Self> {
+        let key = |index: usize| -> Result<KeyCounts> {
+            let index = index.to_string();
+            let labels = [("provider", provider), ("key", index.as_str())];
+            Ok(KeyCounts {
+                requests: registry.counter("requests_total", "Attempts sent, by key in the order configured.").with(&labels)?,
+                refused: registry.counter("requests_refused_total", "Attempts the provider refused.").with(&labels)?,
+            })
+        };
+        let of = [("provider", provider)];
+        Ok(Self {
+            keys: (0..keys).map(key).collect::<Result<_>>()?,
+            response: registry.histogram("request_duration_seconds", "From the request to the last byte of its answer.").with(&of)?,
+            unanswered: registry.counter("requests_unanswered_total", "Attempts that brought no answer.").with(&of)?,
+        })
     }
 
     /// Requests and refusals by key.
     pub fn summary(&self, name: &str) -> ProviderSummary {
         let of = |key: &KeyCounts| KeySummary {
-            requests: key.requests.load(Ordering::Relaxed),
-            refused: key.refused.load(Ordering::Relaxed),
+            requests: key.requests.get(),
+            refused: key.refused.get(),
         };
         let keys: Vec<KeySummary> = self.keys.iter().map(of).collect();
         ProviderSummary {
@@ -279,7 +304,7 @@ impl Counts {
 impl Judge for Counts {
     fn sending(&self, key: KeyIndex) {
         if let Some(key) = self.keys.get(key.get()) {
-            key.requests.fetch_add(1, Ordering::Relaxed);
+            key.requests.inc();
         }
     }
 
@@ -301,7 +326,7 @@ impl Judge for Counts {
         if matches!(outcome, Outcome::Refused { .. } | Outcome::Banned { .. })
             && let Some(key) = self.keys.get(key.get())
         {
-            key.refused.fetch_add(1, Ordering::Relaxed);
+            key.refused.inc();
         }
         answer.extensions.insert(Arc::new(read));
         (outcome, reader.hints())

@@ -82,6 +82,18 @@ pub struct ProviderSummary {
     pub keys: Vec<KeySummary>,
 }
 
+impl ProviderSummary {
+    /// Takes away what was counted before.
+    pub fn subtract(&mut self, earlier: &Self) {
+        self.requests -= earlier.requests;
+        self.refused -= earlier.refused;
+        for (key, earlier) in self.keys.iter_mut().zip(&earlier.keys) {
+            key.requests -= earlier.requests;
+            key.refused -= earlier.refused;
+        }
+    }
+}
+
 /// What one key was used for.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct KeySummary {

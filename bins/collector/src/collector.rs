@@ -1,0 +1,143 @@
+//! The collector put together: store, ledger, providers and datasets of one configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, ensure};
+use tidemill_metrics::Registry;
+use tidemill_shell::logs::Redactor;
+use tidemill_storage::Store;
+
+use crate::bridge::Meters;
+use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::keys;
+use crate::ledger::{self, Ledger};
+use crate::plan::{self, Due, Wanted};
+use crate::provider::{Given, Provider};
+use crate::rows;
+use crate::writer::{Rhythm, Writer};
+
+/// Everything one process collects with.
+#[derive(Debug)]
+pub struct Collector {
+    /// The configuration it was built from.
+    pub config: Config,
+    /// In the order of the configuration.
+    pub providers: Vec<Arc<Provider>>,
+    /// In the order of the configuration.
+    pub datasets: Vec<Arc<Dataset>>,
+    /// What was answered when.
+    pub ledger: Ledger,
+    /// The way to the store.
+    pub writer: Writer,
+    /// Every metric of this process.
+    pub registry: Registry,
+    /// Rows and symbols as they are counted.
+    pub meters: Meters,
+    store: Store,
+    writing: JoinHandle<()>,
+}
+
+/// Where things are and what may be said of them.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Folder that lists in the configuration are relative to.
+    pub base: PathBuf,
+    /// Masks keys in everything that is printed.
+    pub redactor: Redactor,
+    /// False in the control run.
+    pub limited: bool,
+}
+
+impl Collector {
+    /// Opens the store, replays its journal, and builds every provider and dataset. `config` has been checked.
+    pub fn open(config: Config, place: &Place, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let data = config.collector.data.clone();
+        let prefix = tidemill_metrics::Config { prefix: "tidemill".into(), ..tidemill_metrics::Config::default() };
+        let registry = Registry::builder(prefix).build()?;
+        let meters = Meters::new(&registry)?;
+        let providers = build_providers(&config, place, &registry, Some(&data.join("state")), env)?;
+        let datasets = build_datasets(&config, place)?;
+        for (dataset, wanted) in datasets.iter().zip(&config.datasets) {
+            let provider = &providers[dataset.provider];
+            ensure!(
+                provider.supports(dataset.interval),
+                "dataset {:?}: provider {:?} has no bars of {:?}",
+                dataset.name,
+                provider.name,
+                wanted.interval
+            );
+        }
+        std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+        let store = open_store(&data, &datasets)?;
+        let ledger = Ledger::load(&store)?;
+        let rhythm = Rhythm { group: config.collector.group_commit, publish_every: config.collector.publish_every };
+        let (writer, writing) = Writer::start(store.clone(), rhythm)?;
+        Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing })
+    }
+
+    /// What is due at `now`.
+    pub fn due(&self, now: SystemTime) -> Due {
+        let wanted: Vec<Wanted<'_>> = self.datasets.iter().map(|dataset| dataset.wanted()).collect();
+        plan::due(&wanted, &self.ledger, now)
+    }
+
+    /// The next moment at which something fresh turns stale.
+    pub fn next_turn(&self, now: SystemTime) -> SystemTime {
+        let turns = self.datasets.iter().map(|dataset| {
+            let oldest = self.ledger.of(&dataset.name).map(|(_, entry)| entry.at).min();
+            dataset.freshness.next_turn(oldest.unwrap_or(now), now)
+        });
+        turns.min().unwrap_or(now)
+    }
+
+    /// Ends the writing thread and closes the store; everything acknowledged is kept.
+    pub async fn close(self) -> Result<()> {
+        let Self { writer, writing, store, .. } = self;
+        drop(writer);
+        let ended = tokio::task::spawn_blocking(move || writing.join().is_ok()).await;
+        ensure!(matches!(ended, Ok(true)), "the writing thread panicked; run `verify` on the data folder");
+        store.close().context("cannot close the store")?;
+        Ok(())
+    }
+}
+
+/// Builds every provider; without `state` their past is neither read nor written. Their keys are registered with the redactor before anything else is done with them.
+pub fn build_providers(
+    config: &Config,
+    place: &Place,
+    registry: &Registry,
+    state: Option<&Path>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Arc<Provider>>> {
+    let given = Given { collector: &config.collector, http: &config.http, state, limited: place.limited, registry };
+    let build = |provider: &crate::config::Provider| -> Result<Arc<Provider>> {
+        let keys = keys::load(provider, &place.base, env)?;
+        for key in &keys {
+            place.redactor.register(key.expose());
+        }
+        Provider::build(provider, keys, &given).map(Arc::new).with_context(|| format!("provider {:?}", provider.name))
+    };
+    config.providers.iter().map(build).collect()
+}
+
+/// Builds every dataset.
+pub fn build_datasets(config: &Config, place: &Place) -> Result<Vec<Arc<Dataset>>> {
+    let build = |dataset: &crate::config::Dataset| -> Result<Arc<Dataset>> {
+        let provider = config.providers.iter().position(|provider| provider.name == dataset.provider);
+        let provider = provider.with_context(|| format!("dataset {:?}: no provider {:?}", dataset.name, dataset.provider))?;
+        Dataset::build(dataset, provider, &place.base, &config.http).map(Arc::new)
+    };
+    config.datasets.iter().map(build).collect()
+}
+
+fn open_store(data: &Path, datasets: &[Arc<Dataset>]) -> Result<Store> {
+    let mut builder = Store::builder(tidemill_storage::Config::default()).table(ledger::table()).table(rows::quarantine_table());
+    for dataset in datasets {
+        builder = builder.table(dataset.table.clone());
+    }
+    builder.open(data).with_context(|| format!("cannot open the data folder {}", data.display()))
+}

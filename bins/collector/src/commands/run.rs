@@ -1,0 +1,53 @@
+//! `run`: puts a collector together and lets it run.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tidemill_shell::config::Flag;
+use tidemill_shell::exit::{Exit, Failure, OrExit as _};
+use tidemill_shell::progress::Style;
+use tidemill_shell::signals::Shutdown;
+
+use super::{Surroundings, base, load};
+use crate::args::{Limiter, Run};
+use crate::builtin::Builtin;
+use crate::collector::{Collector, Place};
+use crate::config::Config;
+use crate::run::{Options, run as passes};
+
+pub(super) fn run(args: Run, surroundings: &Surroundings) -> Result<Exit, Failure> {
+    let listen = args.listen.map(|addr| Flag::new("collector.listen", addr.to_string()).named("--listen"));
+    let loaded = load(&args.configured, listen.into_iter().collect(), surroundings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(collect(loaded.value, args, surroundings))
+}
+
+async fn collect(mut config: Config, args: Run, surroundings: &Surroundings) -> Result<Exit, Failure> {
+    let shutdown = Shutdown::listen().context("cannot listen for signals")?;
+    let sandbox = match config.providers.is_empty() {
+        true => Some(with_sandbox(&mut config).await?),
+        false => None,
+    };
+    let style = if args.quiet { Style::Silent } else { Style::auto() };
+    let options =
+        Options { once: args.once, listen: config.collector.listen, summary: args.summary.clone(), style };
+    let place = Place {
+        base: base(&args.configured),
+        redactor: surroundings.redactor.clone(),
+        limited: args.limiter == Limiter::On,
+    };
+    let collector = Collector::open(config, &place, &|name| surroundings.var(name)).or_exit(Exit::BAD_INPUT)?;
+    let ended = passes(collector, &options, &shutdown).await;
+    if let Some(sandbox) = sandbox {
+        sandbox.close(Duration::from_secs(1)).await;
+    }
+    Ok(ended?)
+}
+
+async fn with_sandbox(config: &mut Config) -> Result<tidemill_sandbox::Running, Failure> {
+    let builtin = Builtin::new()?;
+    let running = builtin.start().await?;
+    builtin.fill(config, &running.base_url());
+    config.check().map_err(|fault| anyhow::anyhow!("{}: {}", fault.path, fault.problem)).or_exit(Exit::BAD_INPUT)?;
+    Ok(running)
+}
