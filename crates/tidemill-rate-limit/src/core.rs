@@ -73,6 +73,7 @@ pub struct Ticket {
     units: u32,
     sent_at: Option<u64>,
     gap: Option<u64>,
+    stranger: bool,
 }
 
 impl Ticket {
@@ -121,8 +122,9 @@ pub struct Core {
     concurrency: Option<u32>,
     in_flight: u32,
     unsent: u32,
+    /// Out on keys that the server has never answered.
+    strangers: u32,
     late: u64,
-    reach: u64,
     totals: Totals,
 }
 
@@ -154,8 +156,8 @@ impl Core {
             concurrency: config.concurrency,
             in_flight: 0,
             unsent: 0,
+            strangers: 0,
             late,
-            reach: late,
             totals: Totals::default(),
         };
         for i in 0..keys {
@@ -197,15 +199,18 @@ impl Core {
     pub fn take(&mut self, now: Duration, key: KeyIndex, cost: Cost) -> Ticket {
         let now = nanos(now);
         self.unsent += 1;
+        let stranger = !self.keys[key.0].known;
+        self.strangers += u32::from(stranger);
         for quota in self.keys[key.0].quotas.iter_mut().chain(&mut self.shared) {
             quota.take(now, cost.0, &self.rules[quota.rule]);
         }
-        Ticket { key: key.0, units: cost.0, sent_at: None, gap: None }
+        Ticket { key: key.0, units: cost.0, sent_at: None, gap: None, stranger }
     }
 
     /// Gives back what was taken: nothing was sent.
     pub fn refund(&mut self, ticket: Ticket) {
         self.unsent -= 1;
+        self.strangers -= u32::from(ticket.stranger);
         self.totals.refunded += 1;
         for quota in self.keys[ticket.key].quotas.iter_mut().chain(&mut self.shared) {
             quota.refund(ticket.units, &self.rules[quota.rule]);
@@ -240,6 +245,7 @@ impl Core {
         let sent_at = ticket.sent_at.unwrap_or(now);
         let index = ticket.key;
         self.in_flight -= 1;
+        self.strangers -= u32::from(ticket.stranger);
         self.keys[index].in_flight -= 1;
         let latency = Duration::from_nanos(now.saturating_sub(sent_at));
         if matches!(outcome, Outcome::Unanswered | Outcome::Gateway) {
@@ -478,7 +484,7 @@ impl Core {
         // Keys start in turn, so that the first refusal teaches the others before they try.
         let quotas = own.map(|(i, rule)| {
             let first = now + rule.interval() / of as u64 * place as u64;
-            Quota::new(i, rule, self.reach, first)
+            Quota::new(i, rule, self.late, first)
         });
         let key = Key::new(id, quotas.collect());
         self.keys.push(key);
@@ -488,10 +494,15 @@ impl Core {
     fn poll_key(&mut self, now: u64, index: usize, cost: Cost, priority: Priority) -> When {
         let hold = self.keys[index].hold.max(self.shared_hold);
         let mut when = if hold > now { When::At(hold) } else { When::Now };
+        let stranger = !self.keys[index].known && self.strangers > 0;
         for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
             let rule = &self.rules[quota.rule];
             let reserve = if priority == Priority::High { 0 } else { self.reserves[quota.rule] };
             when = when.and(quota.poll(now, cost.0, reserve, rule));
+            // One fresh key at a time: if it has a past, the others learn from its refusal.
+            if stranger && rule.unknown() {
+                when = When::OnResponse;
+            }
             let used = quota.used(now).saturating_add(u64::from(cost.0));
             if when == When::Now && rule.risk(used).is_some_and(|most| self.in_flight + self.unsent >= most) {
                 when = When::OnResponse;

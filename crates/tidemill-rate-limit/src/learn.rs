@@ -138,6 +138,11 @@ impl Learner {
         }
     }
 
+    /// Whether the model was not declared.
+    pub(crate) fn unknown(&self) -> bool {
+        self.unknown
+    }
+
     /// Refusals seen.
     pub(crate) fn refusals(&self) -> u32 {
         self.refusals

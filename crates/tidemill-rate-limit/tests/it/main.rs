@@ -1,1 +1,5 @@
 //! The crate seen from outside.
+
+mod core;
+mod servers;
+mod sim;

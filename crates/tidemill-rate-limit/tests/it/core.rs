@@ -1,0 +1,178 @@
+//! The core against every server model: never refused, never idle, and the control that is refused.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidemill_rate_limit::{Config, Core, Cost, Model, Outcome, Poll, Priority};
+
+use crate::servers::{Bucket, Counter, Fixed, Leaky, MS, S, Server, SlidingLog, with_past};
+use crate::sim::{AnchoredOnSend, Ours, Random, Run, World, run};
+
+fn config(n: u64, per: u64, model: Model, burst: Option<u32>) -> Config {
+    let mut config = Config::per_key(n as u32, Duration::from_nanos(per), model);
+    config.limits[0].burst = burst;
+    config
+}
+
+fn ours(config: &Config, servers: &mut [Box<dyn Server>], world: World) -> Run {
+    run(&mut Ours::new(Core::new(config, servers.len()).unwrap()), servers, world)
+}
+
+/// The five servers that the proof covers, chosen by `kind`.
+fn proven(kind: u8, n: u64, per: u64, phase: u64) -> (Model, Box<dyn Server>) {
+    match kind {
+        0 => (Model::SlidingLog, Box::new(SlidingLog::new(n as usize, per))),
+        1 => (Model::SlidingLog, Box::new(SlidingLog::penalising(n as usize, per))),
+        2 => (Model::Fixed, Box::new(Fixed::new(n as usize, per, phase))),
+        3 => (Model::Bucket, Box::new(Bucket::full(n, per, n))),
+        _ => (Model::Leaky, Box::new(Leaky::new(n, per, phase % n))),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn no_server_whose_model_is_known_ever_refuses(
+        kind in 0u8..5, n in 1u64..30, per_ms in 500u64..20_000, phase in 0u64..20_000_000_000,
+        delay_ms in (0u64..400, 1u64..2_000), workers in 1usize..64, lost in 0u64..60, keys in 1usize..4, seed: u64,
+    ) {
+        let per = per_ms * MS;
+        let model = proven(kind, n, per, phase).0;
+        let mut servers: Vec<_> = (0..keys).map(|_| proven(kind, n, per, phase).1).collect();
+        let delay = (delay_ms.0 * MS, (delay_ms.0 + delay_ms.1) * MS);
+        let world = World { delay, workers, lost, end: 60 * per, seed, ..World::default() };
+        let burst = (model == Model::Leaky).then_some((phase % n) as u32 + 1);
+        let run = ours(&config(n, per, model, burst), &mut servers, world);
+        prop_assert_eq!(&run.refused, &[] as &[u64]);
+        prop_assert!(run.fullest(per) <= n as usize);
+        prop_assert!(run.sent > 0);
+    }
+
+    /// The naive model: a slot is out from its send until its response is one span and the margin old.
+    #[test]
+    fn a_slot_is_never_idle_once_it_is_provably_free(
+        n in 1u32..12, per_ms in 1u64..5_000, steps in prop::collection::vec((0u8..4, 0u64..2_000), 1..200),
+    ) {
+        let per = per_ms * MS;
+        let mut core = Core::new(&config(u64::from(n), per, Model::SlidingLog, None), 1).unwrap();
+        let margin = 5 * MS + per / 5_000;
+        let (mut now, mut flights, mut cooling) = (0u64, VecDeque::new(), Vec::<u64>::new());
+        for (step, wait) in steps {
+            now += wait * MS;
+            cooling.retain(|answered| answered + per + margin > now);
+            let expected = if flights.len() + cooling.len() < n as usize {
+                None
+            } else {
+                Some(cooling.iter().min().map(|answered| answered + per + margin))
+            };
+            let at = Duration::from_nanos(now);
+            let seen = core.poll(at, Cost::ONE, Priority::Normal);
+            match (expected, seen) {
+                (None, Poll::Ready(key)) => {
+                    let mut ticket = core.take(at, key, Cost::ONE);
+                    if step == 0 {
+                        core.refund(ticket);
+                    } else {
+                        core.sent(at, &mut ticket);
+                        flights.push_back(ticket);
+                    }
+                }
+                (Some(Some(free)), Poll::At(at)) => prop_assert_eq!(u128::from(free), at.as_nanos()),
+                (Some(None), Poll::OnResponse) => {}
+                (expected, seen) => prop_assert!(false, "expected {:?}, saw {:?}", expected, seen),
+            }
+            if step >= 2 && let Some(ticket) = flights.pop_front() {
+                core.answered(at, ticket, Outcome::OK);
+                cooling.push(now);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_control_that_anchors_on_the_send_is_refused() {
+    let mut core = Core::new(&config(75, 60 * S, Model::SlidingLog, None), 1).unwrap();
+    let Poll::Ready(key) = core.poll(Duration::ZERO, Cost::ONE, Priority::Normal) else { panic!("not ready") };
+    for penalising in [false, true] {
+        let server = SlidingLog { penalising, ..SlidingLog::new(75, 60 * S) };
+        let mut naive = AnchoredOnSend { n: 75, per: 60 * S, key, sends: VecDeque::new() };
+        let refused = run(&mut naive, &mut [Box::new(server)], World::default()).refused.len();
+        assert!(refused > 100, "{refused} refusals");
+    }
+}
+
+#[test]
+fn utilisation_is_what_the_proof_allows() {
+    for kind in 0..4 {
+        let (model, server) = proven(kind, 75, 60 * S, 17 * S);
+        let run = ours(&config(75, 60 * S, model, None), &mut [server], World::default());
+        let used = run.utilisation(75, 60 * S, 60 * S, 3600 * S);
+        assert_eq!(run.refused.len(), 0, "kind {kind}");
+        assert!(used >= 99.4, "kind {kind}: {used}");
+    }
+    let mut leaky: [Box<dyn Server>; 1] = [Box::new(Leaky::new(75, 60 * S, 5))];
+    let run = ours(&config(75, 60 * S, Model::Leaky, Some(5)), &mut leaky, World::default());
+    let used = run.utilisation(75, 60 * S, 60 * S, 3600 * S);
+    assert!(run.refused.is_empty() && used >= 99.4, "{used}");
+    let near = World { delay: (10 * MS, 20 * MS), timer_late: 0, ..World::default() };
+    let mut log: [Box<dyn Server>; 1] = [Box::new(SlidingLog::new(75, 60 * S))];
+    let used =
+        ours(&config(75, 60 * S, Model::SlidingLog, None), &mut log, near).utilisation(75, 60 * S, 60 * S, 3600 * S);
+    assert!(used >= 99.9, "{used}");
+}
+
+type Make = fn(&mut Random) -> Box<dyn Server>;
+
+/// Servers that must be survived without being told what they are: name, 75 of what, and the least use in percent of
+/// what each would allow, at the far and at the near delay.
+const UNKNOWN: [(&str, u64, Make, f64, f64); 9] = [
+    ("sliding log", 60 * S, |_| Box::new(SlidingLog::new(75, 60 * S)), 99.0, 99.0),
+    ("penalising log", 60 * S, |_| Box::new(SlidingLog::penalising(75, 60 * S)), 99.0, 99.0),
+    ("penalising log, 10 s", 10 * S, |_| Box::new(SlidingLog::penalising(75, 10 * S)), 96.0, 98.5),
+    ("fixed", 60 * S, |random| Box::new(Fixed::new(75, 60 * S, random.between(0, 60 * S))), 99.0, 99.0),
+    ("bucket", 60 * S, |_| Box::new(Leaky::new(75, 60 * S, 74)), 99.0, 99.0),
+    ("bucket of 20", 60 * S, |_| Box::new(Bucket::full(75, 60 * S, 20)), 99.0, 99.0),
+    ("leaky, burst 5", 60 * S, |_| Box::new(Leaky::new(75, 60 * S, 5)), 99.0, 99.0),
+    ("leaky, no burst", 60 * S, |_| Box::new(Leaky::new(75, 60 * S, 0)), 70.0, 96.0),
+    ("sliding counter", 60 * S, |_| Box::new(Counter::new(75, 60 * S)), 96.0, 96.0),
+];
+
+#[test]
+fn an_unknown_server_refuses_three_times_at_most_and_is_used_to_the_full() {
+    for (name, per, make, far_least, near_least) in UNKNOWN {
+        for (delay, least) in [((25 * MS, 250 * MS), far_least), ((MS / 5, 2 * MS), near_least), ((10 * MS, 40 * MS), 60.0)] {
+            for seed in 0..8 {
+                let mut random = Random(seed);
+                let mut servers: Vec<_> = (0..4).map(|_| make(&mut random)).collect();
+                let end = 60 * per;
+                let world = World { delay, workers: 32, end, seed, ..World::default() };
+                let run = ours(&config(75, per, Model::Unknown, None), &mut servers, world);
+                let used = run.utilisation(75, per, 10 * per, end);
+                let late = run.refused.iter().filter(|at| **at > 10 * per).count();
+                let said = format!("{name} {delay:?} seed {seed}: {used:.2} %, refused {:?}", run.refused);
+                assert!(run.refused.len() <= 3 && late == 0, "{said}");
+                assert!(used >= least, "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_past_costs_three_refusals_at_most() {
+    for penalising in [false, true] {
+        for seed in 0..8 {
+            let past = |_| -> Box<dyn Server> {
+                let server = SlidingLog { penalising, ..SlidingLog::new(75, 10 * S) };
+                Box::new(with_past(server, 75, 75 * MS))
+            };
+            let mut servers: Vec<_> = (0..4).map(past).collect();
+            let world = World { delay: (10 * MS, 40 * MS), workers: 8, end: 300 * S, seed, ..World::default() };
+            let run = ours(&config(75, 10 * S, Model::Unknown, None), &mut servers, world);
+            let used = run.utilisation(75, 10 * S, 60 * S, 300 * S);
+            assert!(run.refused.len() <= 3, "penalising {penalising}: refused at {:?}", run.refused);
+            assert!(used > 95.0, "penalising {penalising}: {used}");
+        }
+    }
+}
