@@ -1,0 +1,11 @@
+//! Integration tests: provider traps, real bars, recordings, and what must hold for any bytes.
+
+mod any_bytes;
+mod calendar;
+mod mapping;
+mod real_bars;
+mod recordings;
+mod request;
+mod rules;
+mod shared;
+mod traps;
