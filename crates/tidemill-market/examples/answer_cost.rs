@@ -28,7 +28,12 @@ fn main() {
         };
         let mut rounds: Vec<f64> = (0..50).map(|_| round()).collect();
         rounds.sort_by(f64::total_cmp);
-        println!("{name}: {} bytes, {:.1} us an answer at best, {:.1} at the median", body.len(), rounds[0], rounds[25]);
+        println!(
+            "{name}: {} bytes, {:.1} us an answer at best, {:.1} at the median",
+            body.len(),
+            rounds[0],
+            rounds[25]
+        );
     }
 }
 

@@ -53,7 +53,8 @@ fn flag_jumps(bars: &Bars, flags: &mut Flags) {
         return;
     }
     let returns: Vec<f64> = bars.close.windows(2).map(|pair| (pair[1] / pair[0]).ln()).collect();
-    let (middle, spread) = if returns.len() >= LEAST_COUNT { middle_and_spread(&returns) } else { (0.0, 0.0) };
+    let (middle, spread) =
+        if returns.len() >= LEAST_COUNT { middle_and_spread(&returns) } else { (0.0, 0.0) };
     let limit = (SPREADS * spread).max(LEAST_RETURN);
     for (index, change) in returns.iter().enumerate() {
         if (change - middle).abs() <= limit {
@@ -67,9 +68,13 @@ fn flag_jumps(bars: &Bars, flags: &mut Flags) {
             let volumes = (bars.volume.get(index).unwrap_or(0.0), bars.volume.get(index + 1).unwrap_or(0.0));
             let turnover = (volumes.1 * after) / (volumes.0 * before);
             let evidence = if (0.25..4.0).contains(&turnover) { ", and the turnover fits" } else { "" };
-            flags.add(Rule::V9, ts, || format!("close {before} to {after}: near a split of {p}:{q}{evidence}"));
+            flags.add(Rule::V9, ts, || {
+                format!("close {before} to {after}: near a split of {p}:{q}{evidence}")
+            });
         } else if returns.len() >= LEAST_COUNT {
-            flags.add(Rule::V8, ts, || format!("close {before} to {after} is beyond {SPREADS} spreads of {spread:.4}"));
+            flags.add(Rule::V8, ts, || {
+                format!("close {before} to {after} is beyond {SPREADS} spreads of {spread:.4}")
+            });
         }
     }
 }
@@ -94,7 +99,8 @@ fn median(values: &mut [f64]) -> f64 {
 fn split_near(change: f64, slack: f64) -> Option<(f64, f64)> {
     let off = |(p, q): (f64, f64)| (change.abs() - (p / q).ln()).abs();
     let whole = WHOLE_SPLITS.iter().map(|p| (*p, 1.0)).min_by(|a, b| off(*a).total_cmp(&off(*b)));
-    let broken = BROKEN_SPLITS.iter().copied().find(|split| change < 0.0 && slack > 0.0 && off(*split) <= 0.02);
+    let broken =
+        BROKEN_SPLITS.iter().copied().find(|split| change < 0.0 && slack > 0.0 && off(*split) <= 0.02);
     broken.or(whole.filter(|split| off(*split) <= slack.clamp(0.02, 0.15)))
 }
 

@@ -1,4 +1,5 @@
 //! Integration tests: provider traps, real bars, recordings, and what must hold for any bytes.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail and skip loudly")]
 
 mod any_bytes;
 mod calendar;

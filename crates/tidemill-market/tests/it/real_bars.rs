@@ -48,13 +48,15 @@ fn all_twelve_thousand_pass_as_alpha_vantage_json_and_csv_and_twelve_data() {
                 )
             })
             .collect();
-        let body = format!(r#"{{"meta":{{"symbol":"{symbol}"}},"values":[{}],"status":"ok"}}"#, values.join(","));
+        let body =
+            format!(r#"{{"meta":{{"symbol":"{symbol}"}},"values":[{}],"status":"ok"}}"#, values.join(","));
         let twelve = read(&Adapter::twelve_data(), &ask, &body, &xnys());
         assert_eq!(twelve.bars, json.bars);
         bars += json.bars.len();
 
         // The visible splits are found, Apple's crash of 2000-09-29 by half is taken for one, and nothing else is.
-        let splits: Vec<String> = json.flags.iter().filter(|f| f.rule == Rule::V9).map(|f| f.reason.clone()).collect();
+        let splits: Vec<String> =
+            json.flags.iter().filter(|f| f.rule == Rule::V9).map(|f| f.reason.clone()).collect();
         let expected = match symbol.as_str() {
             "AAPL" => 3,
             "MSFT" => 1,

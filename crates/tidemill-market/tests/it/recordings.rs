@@ -77,7 +77,8 @@ fn polygon() {
     if let Some(body) = recording("polygon/aggs_AAPL_1_day.json") {
         let reading = read(&Adapter::by_name("polygon").unwrap(), &Ask::daily("AAPL"), &body, &xnys());
         assert_eq!((reading.class, reading.bars.len()), (Class::Ok, 2));
-        let dates: Vec<String> = reading.bars.ts_ns.iter().map(|ts| Date::from_ts_ns(*ts).to_string()).collect();
+        let dates: Vec<String> =
+            reading.bars.ts_ns.iter().map(|ts| Date::from_ts_ns(*ts).to_string()).collect();
         assert_eq!(dates, ["2005-04-01", "2005-04-04"]);
         assert_eq!(reading.bars.volume, Volume::Whole(vec![642_646_396, 578_172_308]));
     }
@@ -104,7 +105,8 @@ fn yahoo() {
     if let Some(fixture) = recording("yahoo/chart-AAPL-2020-08-31-to-2020-11-07.json") {
         let reading = read(&yahoo, &Ask::daily("AAPL"), &body_of(&fixture), &xnys());
         assert_eq!((reading.class, rules(&reading)), (Class::Ok, vec![]));
-        let (first, last) = (Date::from_ts_ns(reading.bars.ts_ns[0]), Date::from_ts_ns(*reading.bars.ts_ns.last().unwrap()));
+        let (first, last) =
+            (Date::from_ts_ns(reading.bars.ts_ns[0]), Date::from_ts_ns(*reading.bars.ts_ns.last().unwrap()));
         assert_eq!(reading.bars.len(), Calendar::xnys().sessions_between(first, last));
         assert_eq!(reading.header.currency.as_deref(), Some("USD"));
     }
@@ -130,7 +132,8 @@ fn tiingo_and_twelve_data() {
         assert!(reading.received > 20 && rules(&reading).iter().all(|rule| *rule == Rule::V15));
     }
     if let Some(fixture) = recording("tiingo/invalid_url.yaml") {
-        let reading = read_status(&Adapter::by_name("tiingo").unwrap(), &Ask::daily("X"), 404, &fixture, &xnys());
+        let reading =
+            read_status(&Adapter::by_name("tiingo").unwrap(), &Ask::daily("X"), 404, &fixture, &xnys());
         assert!(!reading.class.is_ok());
     }
 }
@@ -164,7 +167,9 @@ fn spoiled_prices_are_flagged_and_repaired_ones_are_not() {
         }
     }
     // Nothing is wrong with these prices: the dividend is missing from another column.
-    for clean in ["8TRA-DE-1d-missing-div-adjust", "8TRA-DE-1d-missing-div-adjust-fixed", "CALM-1d-no-bad-divs"] {
+    for clean in
+        ["8TRA-DE-1d-missing-div-adjust", "8TRA-DE-1d-missing-div-adjust-fixed", "CALM-1d-no-bad-divs"]
+    {
         if let Some(found) = flags(clean) {
             assert_eq!(found, [""; 0], "{clean}");
         }

@@ -36,7 +36,10 @@ fn requests_by_provider() {
         "/api/v3/klines?symbol=BTCUSDT&interval=1d&startTime=1704153600000&endTime=1704499199999&limit=1000"
     );
     assert_eq!(path("tiingo", &Ask::daily("GOOGL")), "/tiingo/daily/GOOGL/prices?format=json");
-    assert_eq!(path("tiingo", &Ask::daily("../x?y#z&")), "/tiingo/daily/..%2Fx%3Fy%23z%26/prices?format=json");
+    assert_eq!(
+        path("tiingo", &Ask::daily("../x?y#z&")),
+        "/tiingo/daily/..%2Fx%3Fy%23z%26/prices?format=json"
+    );
 }
 
 #[test]
@@ -47,7 +50,8 @@ fn no_key_shows() {
         for shown in [format!("{request:?}"), request.redacted().to_owned()] {
             assert!(!shown.contains("s3cr3t"), "{shown}");
         }
-        let carries = request.path_and_query.contains("s3cr3t") || request.headers.iter().any(|(_, v)| v.contains(KEY));
+        let carries =
+            request.path_and_query.contains("s3cr3t") || request.headers.iter().any(|(_, v)| v.contains(KEY));
         let keyless = ["yahoo", "binance", "coinbase"].contains(&name);
         assert_eq!(carries, !keyless, "{name}");
         assert_eq!(format!("{request:?}").contains("***"), !keyless, "{name}");
@@ -59,6 +63,10 @@ fn no_key_shows() {
 #[test]
 fn intervals() {
     let alpha = Adapter::alpha_vantage(Format::Json);
-    assert!(alpha.supports(Interval::Day) && alpha.supports(Interval::Minute(5)) && !alpha.supports(Interval::Minute(7)));
+    assert!(
+        alpha.supports(Interval::Day)
+            && alpha.supports(Interval::Minute(5))
+            && !alpha.supports(Interval::Minute(7))
+    );
     assert!(!Adapter::by_name("tiingo").unwrap().supports(Interval::Minute(1)));
 }

@@ -78,7 +78,8 @@ fn equal_rows_count_once_and_contradicting_rows_not_at_all() {
     let odd = daily(&["2024-01-03 10 12 9 11 5", GOOD, "2024-01-02 10 12 9 11 101", GOOD], &xnys());
     assert_eq!((odd.received, odd.bars.len(), odd.duplicates), (4, 1, 0));
     assert_eq!(rules(&odd), [Rule::V2; 3]);
-    let raws: Vec<_> = odd.quarantined.iter().map(|row| String::from_utf8_lossy(&row.raw).contains("101")).collect();
+    let raws: Vec<_> =
+        odd.quarantined.iter().map(|row| String::from_utf8_lossy(&row.raw).contains("101")).collect();
     assert_eq!(raws.iter().filter(|has| **has).count(), 1);
 }
 
@@ -111,7 +112,8 @@ fn tick_and_declared_kinds_widen_the_rules() {
 #[test]
 fn todays_bar_is_held_back_until_the_close() {
     let row = ["2026-11-20 10 12 9 11 100"];
-    let at = |hour: i64| Checks { now_ns: day("2026-11-20").midnight_ns() + hour * 3_600_000_000_000, ..xnys() };
+    let at =
+        |hour: i64| Checks { now_ns: day("2026-11-20").midnight_ns() + hour * 3_600_000_000_000, ..xnys() };
     assert_eq!(rules(&daily(&row, &at(20))), [Rule::V12]);
     assert_eq!(rules(&daily(&row, &at(21))), []);
     let kept = daily(&row, &Checks { provisional: Provisional::Keep, ..at(20) });
@@ -152,7 +154,8 @@ fn header_changes_and_foreign_symbols() {
     let body = r#"{"meta":{"symbol":"aapl","currency":"EUR"},"values":[
         {"datetime":"2024-01-02","open":"10","high":"12","low":"9","close":"11","volume":"100"}],"status":"ok"}"#;
     let wanted = Header { currency: Some("USD".into()), ..Header::default() };
-    let reading = read(&Adapter::twelve_data(), &Ask::daily("AAPL"), body, &Checks { header: wanted, ..xnys() });
+    let reading =
+        read(&Adapter::twelve_data(), &Ask::daily("AAPL"), body, &Checks { header: wanted, ..xnys() });
     assert_eq!((reading.bars.len(), flagged(&reading)), (1, vec![Rule::V13]));
     let reading = read(&Adapter::twelve_data(), &Ask::daily("MSFT"), body, &xnys());
     assert_eq!((reading.class, rules(&reading)), (Class::Malformed, vec![Rule::V14]));
@@ -181,11 +184,26 @@ fn series_rules_flag_and_hold_nothing_back() {
     };
     let wave = |n: usize| 100.0 + (n * n * n % 23) as f64 / 8.0;
     assert_eq!(flags(series(&|n| (wave(n), 1000 + n as i64))), []);
-    assert_eq!(flags(series(&|n| (if n < 20 { wave(n) } else { wave(n) / 2.0 }, 1000 + n as i64))), [Rule::V9]);
-    assert_eq!(flags(series(&|n| (if n == 20 { wave(n) * 100.0 } else { wave(n) }, 1000 + n as i64))), [Rule::V9]);
-    assert_eq!(flags(series(&|n| (if n < 20 { wave(n) } else { wave(n) * 6.37 }, 1000 + n as i64))), [Rule::V8]);
-    assert_eq!(flags(series(&|n| (if n > 30 { 100.0 } else { wave(n) }, if n > 30 { 0 } else { 5 }))), [Rule::V10]);
-    assert_eq!(flags(series(&|n| (wave(n - usize::from(n == 9)), 1000 + (n - usize::from(n == 9)) as i64))), [Rule::V11]);
+    assert_eq!(
+        flags(series(&|n| (if n < 20 { wave(n) } else { wave(n) / 2.0 }, 1000 + n as i64))),
+        [Rule::V9]
+    );
+    assert_eq!(
+        flags(series(&|n| (if n == 20 { wave(n) * 100.0 } else { wave(n) }, 1000 + n as i64))),
+        [Rule::V9]
+    );
+    assert_eq!(
+        flags(series(&|n| (if n < 20 { wave(n) } else { wave(n) * 1.42 }, 1000 + n as i64))),
+        [Rule::V8]
+    );
+    assert_eq!(
+        flags(series(&|n| (if n > 30 { 100.0 } else { wave(n) }, if n > 30 { 0 } else { 5 }))),
+        [Rule::V10]
+    );
+    assert_eq!(
+        flags(series(&|n| (wave(n - usize::from(n == 9)), 1000 + (n - usize::from(n == 9)) as i64))),
+        [Rule::V11]
+    );
     let mut gap = series(&|n| (wave(n), 1000 + n as i64));
     gap.remove(7);
     assert_eq!(flags(gap), [Rule::V7]);

@@ -24,7 +24,8 @@ pub(crate) fn day(text: &str) -> Date {
 
 /// New York's calendar, late in 2026.
 pub(crate) fn xnys() -> Checks {
-    Checks::at_ns(day("2026-11-20").midnight_ns() + 12 * 3_600_000_000_000).with_calendar(Some(Calendar::xnys()))
+    Checks::at_ns(day("2026-11-20").midnight_ns() + 12 * 3_600_000_000_000)
+        .with_calendar(Some(Calendar::xnys()))
 }
 
 /// No calendar, late in 2026.
@@ -37,7 +38,13 @@ pub(crate) fn read(adapter: &Adapter, ask: &Ask<'_>, body: &str, checks: &Checks
     read_status(adapter, ask, 200, body, checks)
 }
 
-pub(crate) fn read_status(adapter: &Adapter, ask: &Ask<'_>, status: u16, body: &str, checks: &Checks) -> Reading {
+pub(crate) fn read_status(
+    adapter: &Adapter,
+    ask: &Ask<'_>,
+    status: u16,
+    body: &str,
+    checks: &Checks,
+) -> Reading {
     let answer = Answer { status, content_type: Some("application/json"), body: body.as_bytes() };
     let reading = adapter.read(ask, answer, checks);
     assert!(reading.balances(), "{reading:?}");

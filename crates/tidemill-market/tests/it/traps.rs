@@ -26,9 +26,21 @@ fn expect(adapter: &str, cases: &[(u16, &str, Class)]) {
 #[test]
 fn alpha_vantage_says_no_with_200_and_also_when_csv_was_asked() {
     let cases = [
-        (200, r#"{"Note":"Thank you! Our standard API call frequency is 5 calls per minute."}"#, Class::Throttled),
-        (200, r#"{"Information":"We have detected your key; our standard rate limit is 25 requests per day."}"#, Class::Throttled),
-        (200, r#"{"Information":"Burst pattern detected. Consider no more than 5 requests per second."}"#, Class::Throttled),
+        (
+            200,
+            r#"{"Note":"Thank you! Our standard API call frequency is 5 calls per minute."}"#,
+            Class::Throttled,
+        ),
+        (
+            200,
+            r#"{"Information":"We have detected your key; our standard rate limit is 25 requests per day."}"#,
+            Class::Throttled,
+        ),
+        (
+            200,
+            r#"{"Information":"Burst pattern detected. Consider no more than 5 requests per second."}"#,
+            Class::Throttled,
+        ),
         // A wording nobody has seen: no rows, so it is no success.
         (200, r#"{"Information":"Quiet please."}"#, Class::Throttled),
         (200, r#"{"Note":"Quiet please."}"#, Class::Throttled),
@@ -45,7 +57,11 @@ fn alpha_vantage_says_no_with_200_and_also_when_csv_was_asked() {
         (200, r#"{"Time Series (Daily)": null}"#, Class::Malformed),
         (200, r#"{"Time Series (Daily)": []}"#, Class::Malformed),
         (200, r#"{"Time Series (5min)": {"2024-01-02": {}}}"#, Class::Malformed),
-        (200, r#"{"Meta Data": {"2. Symbol": "AAPL"}, "Time Series (Daily)": {"2024-01-02": {"1. open": "1""#, Class::Malformed),
+        (
+            200,
+            r#"{"Meta Data": {"2. Symbol": "AAPL"}, "Time Series (Daily)": {"2024-01-02": {"1. open": "1""#,
+            Class::Malformed,
+        ),
         (200, "<html><body>Please enable JavaScript</body></html>", Class::Blocked),
         (429, r#"{"error":"too many requests"}"#, Class::Throttled),
         (429, "<html>429</html>", Class::Throttled),
@@ -73,10 +89,22 @@ fn alpha_vantage_says_no_with_200_and_also_when_csv_was_asked() {
             (200, "Exceeded the daily hits limit", Class::Throttled),
             (200, "No data", Class::Malformed),
             (200, "timestamp,open,high,low,close\r\n2024-01-02,1,1,1,1\r\n", Class::Malformed),
-            (200, "timestamp,open,open,high,low,close,volume\r\n2024-01-02,1,1,1,1,1,1\r\n", Class::Malformed),
+            (
+                200,
+                "timestamp,open,open,high,low,close,volume\r\n2024-01-02,1,1,1,1,1,1\r\n",
+                Class::Malformed,
+            ),
         ],
     );
     expect("alpha-vantage", &[(200, r#"{"Time Series (Daily)": {}}"#, Class::Empty)]);
+}
+
+#[test]
+fn a_page_for_people_is_a_wall() {
+    let answer =
+        Answer { status: 200, content_type: Some("text/html; charset=utf-8"), body: b"Just a moment" };
+    let reading = Adapter::alpha_vantage(Format::Json).read(&Ask::daily("A"), answer, &xnys());
+    assert_eq!(reading.class, Class::Blocked);
 }
 
 #[test]
@@ -106,14 +134,26 @@ fn twelve_data_carries_codes_in_the_body() {
     expect(
         "twelve-data",
         &[
-            (200, r#"{"code":429,"message":"You have run out of API credits for the current minute.","status":"error"}"#, Class::Throttled),
+            (
+                200,
+                r#"{"code":429,"message":"You have run out of API credits for the current minute.","status":"error"}"#,
+                Class::Throttled,
+            ),
             (429, r#"{"code":429,"message":"...","status":"error"}"#, Class::Throttled),
             (200, r#"{"code":401,"message":"**apikey** parameter is incorrect","status":"error"}"#, KEY),
             (200, r#"{"code":403,"message":"available in a higher plan","status":"error"}"#, PLAN),
             (200, r#"{"code":404,"message":"**symbol** not found","status":"error"}"#, SYMBOL),
-            (200, r#"{"code":400,"message":"**symbol** not found: X. Please specify it","status":"error"}"#, SYMBOL),
+            (
+                200,
+                r#"{"code":400,"message":"**symbol** not found: X. Please specify it","status":"error"}"#,
+                SYMBOL,
+            ),
             (200, r#"{"code":400,"message":"**interval** is wrong","status":"error"}"#, OTHER),
-            (200, r#"{"code":400,"message":"No data is available on the specified dates.","status":"error"}"#, Class::Empty),
+            (
+                200,
+                r#"{"code":400,"message":"No data is available on the specified dates.","status":"error"}"#,
+                Class::Empty,
+            ),
             (200, r#"{"code":500,"message":"oops","status":"error"}"#, Class::ServerError),
             (200, r#"{"status":"ok"}"#, Class::Malformed),
             (200, r#"{"status":"ok","values":{}}"#, Class::Malformed),
@@ -138,7 +178,11 @@ fn polygon_delayed_is_success_and_pages_are_followed() {
         "polygon",
         &[
             (200, r#"{"ticker":"AAPL","queryCount":0,"resultsCount":0,"status":"OK"}"#, Class::Empty),
-            (200, r#"{"status":"ERROR","error":"You've exceeded the maximum requests per minute, please wait."}"#, Class::Throttled),
+            (
+                200,
+                r#"{"status":"ERROR","error":"You've exceeded the maximum requests per minute, please wait."}"#,
+                Class::Throttled,
+            ),
             (401, r#"{"status":"ERROR","error":"Unknown API Key"}"#, KEY),
             (403, r#"{"status":"NOT_AUTHORIZED","message":"You are not entitled to this data."}"#, PLAN),
             (200, r#"{"status":"OK"}"#, Class::Malformed),
@@ -170,9 +214,21 @@ fn yahoo_has_nulls_and_no_timestamps_when_empty() {
     expect(
         "yahoo",
         &[
-            (200, r#"{"chart":{"result":[{"meta":{"symbol":"AAPL"},"indicators":{"quote":[{}]}}],"error":null}}"#, Class::Empty),
-            (404, r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#, SYMBOL),
-            (401, r#"{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}"#, Class::Blocked),
+            (
+                200,
+                r#"{"chart":{"result":[{"meta":{"symbol":"AAPL"},"indicators":{"quote":[{}]}}],"error":null}}"#,
+                Class::Empty,
+            ),
+            (
+                404,
+                r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#,
+                SYMBOL,
+            ),
+            (
+                401,
+                r#"{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}"#,
+                Class::Blocked,
+            ),
             (429, "Too Many Requests\r\n", Class::Throttled),
             (200, "Edge: Too Many Requests", Class::Throttled),
             (200, "<!DOCTYPE html><html>consent</html>", Class::Blocked),
@@ -184,12 +240,16 @@ fn yahoo_has_nulls_and_no_timestamps_when_empty() {
 #[test]
 fn binance_bans_and_rows_are_arrays() {
     let binance = Adapter::by_name("binance").unwrap();
-    let row = |open_time: i64| format!(r#"[{open_time},"1.0","2.0","0.5","1.5","10.25",{},"3",4,"5","6","0"]"#, open_time + 59_999);
+    let row = |open_time: i64| {
+        format!(r#"[{open_time},"1.0","2.0","0.5","1.5","10.25",{},"3",4,"5","6","0"]"#, open_time + 59_999)
+    };
     let ask = Ask { interval: Interval::Minute(1), ..Ask::daily("BTCUSDT") };
-    let reading = read(&binance, &ask, &format!("[{},{}]", row(1_700_000_040_000), row(1_700_000_100_000)), &always());
+    let reading =
+        read(&binance, &ask, &format!("[{},{}]", row(1_700_000_040_000), row(1_700_000_100_000)), &always());
     assert_eq!((reading.class, reading.bars.volume.clone()), (Class::Ok, Volume::Fractional(vec![10.25; 2])));
     // Off the minute, and a row that is cut short.
-    let reading = read(&binance, &ask, &format!("[{},[1700000100000,\"1\"],7]", row(1_700_000_041_000)), &always());
+    let reading =
+        read(&binance, &ask, &format!("[{},[1700000100000,\"1\"],7]", row(1_700_000_041_000)), &always());
     assert_eq!((reading.class, rules(&reading)), (Class::Malformed, vec![Rule::V6, Rule::V15, Rule::V15]));
     assert_eq!(reading.quarantined[1].raw, br#"[1700000100000,"1"]"#);
     assert_eq!(reading.quarantined[2].raw, b"7");
@@ -228,8 +288,16 @@ fn tiingo_says_detail() {
     expect(
         "tiingo",
         &[
-            (200, r#"{"detail":"Error: You have run over your hourly request allocation."}"#, Class::Throttled),
-            (429, r#"{"detail":"Error: You have run over your hourly request allocation."}"#, Class::Throttled),
+            (
+                200,
+                r#"{"detail":"Error: You have run over your hourly request allocation."}"#,
+                Class::Throttled,
+            ),
+            (
+                429,
+                r#"{"detail":"Error: You have run over your hourly request allocation."}"#,
+                Class::Throttled,
+            ),
             (200, r#"{"detail":"You have run over your monthly unique symbol limit."}"#, PLAN),
             (401, r#"{"detail":"Invalid token."}"#, KEY),
             (404, r#"{"detail":"Not found."}"#, SYMBOL),
