@@ -89,7 +89,10 @@ impl Adapter {
     }
 
     fn bundled(name: &'static str) -> Self {
-        #[expect(clippy::expect_used, reason = "the text is part of this crate and a test reads every one of them")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the text is part of this crate and a test reads every one of them"
+        )]
         Self::by_name(name).expect("bundled mapping")
     }
 }

@@ -69,7 +69,10 @@ impl Calendar {
         }
         match (self.0.index(first), self.0.index(last)) {
             (Some(a), Some(b)) => self.0.rank(b + 1) - self.0.rank(a),
-            _ => (first.days()..=last.days()).filter_map(Date::from_days).filter(|d| self.is_session(*d)).count(),
+            _ => (first.days()..=last.days())
+                .filter_map(Date::from_days)
+                .filter(|d| self.is_session(*d))
+                .count(),
         }
     }
 
@@ -192,7 +195,9 @@ mod tests {
     #[test]
     fn known_days_of_new_york() {
         let xnys = Calendar::xnys();
-        for closed in ["2001-09-12", "2012-10-29", "2021-12-24", "2022-06-20", "2025-01-09", "2026-11-26", "2026-11-21"] {
+        for closed in
+            ["2001-09-12", "2012-10-29", "2021-12-24", "2022-06-20", "2025-01-09", "2026-11-26", "2026-11-21"]
+        {
             assert!(!xnys.is_session(day(closed)), "{closed}");
         }
         for open in ["2021-12-31", "2001-09-10", "2021-06-18", "2026-11-27", "2010-12-31"] {
@@ -208,7 +213,10 @@ mod tests {
     fn a_session_is_complete_at_its_close_and_not_before() {
         let xnys = Calendar::xnys();
         let close = xnys.close_time_utc(day("2026-11-27")).unwrap();
-        assert_eq!(xnys.close_ns(day("2026-11-27")), Some(day("2026-11-27").midnight_ns() + 18 * 3600 * SECOND_NS));
+        assert_eq!(
+            xnys.close_ns(day("2026-11-27")),
+            Some(day("2026-11-27").midnight_ns() + 18 * 3600 * SECOND_NS)
+        );
         assert_eq!(xnys.last_completed_session(close), Some(day("2026-11-27")));
         assert_eq!(xnys.last_completed_session(close - Duration::from_secs(1)), Some(day("2026-11-25")));
         assert_eq!(xnys.close_time_utc(day("2026-11-26")), None);

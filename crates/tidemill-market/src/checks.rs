@@ -43,7 +43,9 @@ pub enum Provisional {
 impl Checks {
     /// The default checks at the given time, without a calendar.
     pub fn new(now: SystemTime) -> Self {
-        Self::at_ns(now.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)))
+        Self::at_ns(
+            now.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// The default checks at so many UTC nanoseconds since 1970-01-01, without a calendar.

@@ -20,7 +20,11 @@ pub(crate) fn read(mapping: &Mapping, ask: &Ask<'_>, answer: Answer<'_>, checks:
     }
     let Ok(text) = std::str::from_utf8(answer.body) else {
         let lossy = String::from_utf8_lossy(&answer.body[..answer.body.len().min(4096)]).into_owned();
-        let class = if hints::is_markup(&lossy) { by_markup(answer.status, &lossy) } else { by_status(answer.status, &lossy) };
+        let class = if hints::is_markup(&lossy) {
+            by_markup(answer.status, &lossy)
+        } else {
+            by_status(answer.status, &lossy)
+        };
         let words = format!("body is no UTF-8: {}", hints::snippet(&lossy));
         return without_rows(ask, class.unwrap_or(Class::Malformed), words, checks);
     };
@@ -32,7 +36,8 @@ pub(crate) fn read(mapping: &Mapping, ask: &Ask<'_>, answer: Answer<'_>, checks:
         Some(b'{' | b'[') => match Tape::parse(text, checks.max_depth) {
             Ok(tape) => desk.json(&tape),
             Err(fault) => {
-                let words = format!("broken JSON at byte {}: {}: {}", fault.at, fault.what, hints::snippet(text));
+                let words =
+                    format!("broken JSON at byte {}: {}: {}", fault.at, fault.what, hints::snippet(text));
                 without_rows(ask, by_status(answer.status, "").unwrap_or(Class::Malformed), words, checks)
             }
         },
@@ -91,7 +96,8 @@ impl Desk<'_> {
                 Found::Rows => {
                     let signed = self.sign(Some(root));
                     let class = signed.as_ref().map_or(Class::Empty, |(class, _)| *class);
-                    let words = signed.and_then(|(_, words)| words).unwrap_or_else(|| hints::words(root, self.text));
+                    let words =
+                        signed.and_then(|(_, words)| words).unwrap_or_else(|| hints::words(root, self.text));
                     return Reading { header, ..without_rows(self.ask, class, words, self.checks) };
                 }
                 Found::Nothing => {}
@@ -118,21 +124,35 @@ impl Desk<'_> {
                 Found::TooMany => return self.too_many(),
                 Found::Rows if sheet.received() > 0 => {
                     if !self.text.ends_with(['\n', '\r']) {
-                        sheet.flags.add(Rule::V15, None, || "the last line has no end: the body may be cut".into());
+                        sheet
+                            .flags
+                            .add(Rule::V15, None, || "the last line has no end: the body may be cut".into());
                     }
                     return self.with_rows(sheet, unknown);
                 }
                 Found::Rows => {
-                    return without_rows(self.ask, Class::Empty, "a header line and no rows".into(), self.checks);
+                    return without_rows(
+                        self.ask,
+                        Class::Empty,
+                        "a header line and no rows".into(),
+                        self.checks,
+                    );
                 }
                 Found::Nothing => {}
             }
         }
         let (class, words) = match self.sign(None) {
             Some((class, words)) => (class, words),
+            None if self.is_page() => (Class::Blocked, None),
             None => (by_status(self.answer.status, self.text).unwrap_or(Class::Malformed), None),
         };
         without_rows(self.ask, class, words.unwrap_or_else(|| hints::snippet(self.text)), self.checks)
+    }
+
+    /// A success that calls itself a page for people, although it holds no markup.
+    fn is_page(&self) -> bool {
+        self.answer.status == 200
+            && self.answer.content_type.is_some_and(|kind| kind.starts_with("text/html"))
     }
 
     fn sheet<'s>(&'s self, raw: Box<dyn Fn(Place) -> Vec<u8> + 's>) -> Sheet<'s> {
@@ -163,16 +183,18 @@ impl Desk<'_> {
         for sign in self.mapping.says.iter().filter(|sign| sign.meaning == Meaning::Sample) {
             if let Some(words) = self.fits(sign, Some(root)) {
                 let words = words.unwrap_or_default();
-                sheet.reject_all(Rule::V16, format!("sample rows: {}", hints::bounded(&words)));
+                sheet.reject_all(Rule::V16, format!("sample rows: {}", hints::short(&words)));
             }
         }
         let path = &self.mapping.rows.symbol_at;
         match value_at(root, path, self.variables).filter(|_| !path.is_empty()) {
             Some(symbol) if !symbol.text().eq_ignore_ascii_case(self.ask.symbol) => {
-                let answered = hints::bounded(&symbol.text());
+                let answered = hints::short(&symbol.text());
                 sheet.reject_all(Rule::V14, format!("answered {answered:?}, asked {:?}", self.ask.symbol));
             }
-            None if !path.is_empty() => sheet.flags.add(Rule::V14, None, || "the answer names no symbol".into()),
+            None if !path.is_empty() => {
+                sheet.flags.add(Rule::V14, None, || "the answer names no symbol".into())
+            }
             _ => {}
         }
         let wanted = &self.checks.header;
@@ -182,16 +204,16 @@ impl Desk<'_> {
             ("zone", &header.zone, &wanted.zone),
         ];
         for (name, said, wanted) in pairs {
-            if let (Some(said), Some(wanted)) = (said, wanted) {
-                if said != wanted {
-                    let said = hints::bounded(said);
-                    sheet.flags.add(Rule::V13, None, || format!("{name} is {said:?}, was {wanted:?}"));
-                }
+            if let (Some(said), Some(wanted)) = (said, wanted)
+                && said != wanted
+            {
+                let said = hints::short(said);
+                sheet.flags.add(Rule::V13, None, || format!("{name} is {said:?}, was {wanted:?}"));
             }
         }
         let names = &self.mapping.header.zone_names;
         if let Some(zone) = header.zone.as_ref().filter(|zone| !names.is_empty() && !names.contains(zone)) {
-            let reason = format!("times are in {:?}, not in {:?}", hints::bounded(zone), names[0]);
+            let reason = format!("times are in {:?}, not in {:?}", hints::short(zone), names[0]);
             // A date stays the date of its exchange; a time of day in another zone would be stored hours off.
             if self.ask.interval.is_daily() {
                 sheet.flags.add(Rule::V13, None, || reason);
@@ -203,7 +225,9 @@ impl Desk<'_> {
 
     fn with_rows(&self, mut sheet: Sheet<'_>, unknown: Vec<String>) -> Reading {
         if !unknown.is_empty() {
-            sheet.flags.add(Rule::V15, None, || format!("fields outside the contract: {}", unknown.join(", ")));
+            sheet
+                .flags
+                .add(Rule::V15, None, || format!("fields outside the contract: {}", unknown.join(", ")));
         }
         let Accounted { bars, quarantined, duplicates, received, mut flags } = sheet.finish();
         series::flag(&bars, self.ask.interval, self.checks, &mut flags);
@@ -213,9 +237,19 @@ impl Desk<'_> {
         let only_provisional = quarantined.iter().all(|row| row.rule == Rule::V12);
         let class = if !bars.is_empty() || only_provisional { Class::Ok } else { Class::Malformed };
         let message = quarantined.first().filter(|_| class == Class::Malformed);
-        let message = message.map(|row| hints::bounded(&format!("no row stands: {}: {}", row.rule, row.reason)));
+        let message =
+            message.map(|row| hints::bounded(&format!("no row stands: {}: {}", row.rule, row.reason)));
         let flags = flags.into_vec();
-        Reading { class, bars, quarantined, duplicates, received, flags, message, ..Reading::bare(self.ask.symbol) }
+        Reading {
+            class,
+            bars,
+            quarantined,
+            duplicates,
+            received,
+            flags,
+            message,
+            ..Reading::bare(self.ask.symbol)
+        }
     }
 
     /// Samples are the provider's way to refuse a plan.
@@ -240,7 +274,8 @@ impl Desk<'_> {
     /// `Some(words)` if all conditions of the sign hold.
     fn fits(&self, sign: &Sign, root: Option<Value<'_, '_>>) -> Option<Option<String>> {
         let found = |path: &[String]| {
-            root.and_then(|root| value_at(root, path, self.variables)).filter(|value| value.kind() != Kind::Null)
+            root.and_then(|root| value_at(root, path, self.variables))
+                .filter(|value| value.kind() != Kind::Null)
         };
         if !sign.status.is_empty() && !sign.status.contains(&self.answer.status) {
             return None;

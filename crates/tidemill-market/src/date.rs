@@ -142,7 +142,9 @@ mod tests {
         assert_eq!("1970-01-01".parse::<Date>().unwrap().weekday(), 3);
         assert_eq!("2026-11-20".parse::<Date>().unwrap().weekday(), 4);
         assert_eq!("2024-02-29".parse::<Date>().unwrap().to_string(), "2024-02-29");
-        for text in ["2023-02-29", "2024-13-01", "2024-00-10", "2024-1-01", "2024-01-32", "20240101", "2024-01-0x"] {
+        for text in
+            ["2023-02-29", "2024-13-01", "2024-00-10", "2024-1-01", "2024-01-32", "20240101", "2024-01-0x"]
+        {
             assert!(text.parse::<Date>().is_err(), "{text}");
         }
     }

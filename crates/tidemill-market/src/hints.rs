@@ -40,8 +40,14 @@ const THROTTLED: [&str; 14] = [
     "throttl",
 ];
 
-const KEY: [&str; 6] =
-    ["invalid api key", "invalid apikey", "unknown api key", "api key is invalid", "invalid token", "api key has been revoked"];
+const KEY: [&str; 6] = [
+    "invalid api key",
+    "invalid apikey",
+    "unknown api key",
+    "api key is invalid",
+    "invalid token",
+    "api key has been revoked",
+];
 
 /// Where bodies put their words.
 const MESSAGE_MEMBERS: [&str; 9] =
@@ -83,7 +89,11 @@ pub(crate) fn holds_any<S: AsRef<str>>(text: &str, needles: &[S]) -> bool {
 pub(crate) fn words(root: Value<'_, '_>, text: &str) -> String {
     let said = MESSAGE_MEMBERS.iter().find_map(|name| {
         let value = root.get(name)?;
-        let value = if value.kind() == Kind::Object { value.get("description").or(value.get("message"))? } else { value };
+        let value = if value.kind() == Kind::Object {
+            value.get("description").or(value.get("message"))?
+        } else {
+            value
+        };
         (value.kind() == Kind::Text).then(|| value.text().into_owned())
     });
     said.map_or_else(|| snippet(text), |words| bounded(&words))
@@ -109,6 +119,11 @@ pub(crate) fn bounded(text: &str) -> String {
     text.chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// At most 60 characters: what is repeated with every row of an answer.
+pub(crate) fn short(text: &str) -> String {
+    text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// How long the words ask to wait: "banned until 1700000000000" (milliseconds since 1970), "in 12 seconds".
 pub(crate) fn retry_after(words: &str, now_ns: i64) -> Option<Duration> {
     let lower = words.to_ascii_lowercase();
@@ -116,7 +131,9 @@ pub(crate) fn retry_after(words: &str, now_ns: i64) -> Option<Duration> {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         if digits.len() == 13 {
             let until_ns = digits.parse::<i64>().ok()?.checked_mul(1_000_000)?;
-            return Some(Duration::from_nanos(until_ns.saturating_sub(now_ns).max(0) as u64).min(LONGEST_WAIT));
+            return Some(
+                Duration::from_nanos(until_ns.saturating_sub(now_ns).max(0) as u64).min(LONGEST_WAIT),
+            );
         }
     }
     let parts: Vec<&str> = lower.split([' ', ',', '.', ';']).filter(|part| !part.is_empty()).collect();
@@ -169,7 +186,10 @@ mod tests {
 
     #[test]
     fn windows_are_named() {
-        assert_eq!(quota_window("our standard limit is 25 requests per day"), Some(Duration::from_secs(86_400)));
+        assert_eq!(
+            quota_window("our standard limit is 25 requests per day"),
+            Some(Duration::from_secs(86_400))
+        );
         assert_eq!(quota_window("(1 request per second)"), Some(Duration::from_secs(1)));
         assert_eq!(quota_window("credits for the current minute"), Some(Duration::from_secs(60)));
         assert_eq!(quota_window("slow down"), None);

@@ -250,7 +250,9 @@ impl Mapping {
         }
         self.check_variables()?;
         match (self.rows.shape, &self.fields.time) {
-            (Shape::Keyed, Some(_)) => return fail("fields.time", "keyed rows carry their time as key".into()),
+            (Shape::Keyed, Some(_)) => {
+                return fail("fields.time", "keyed rows carry their time as key".into());
+            }
             (Shape::Keyed, None) | (_, Some(_)) => {}
             (_, None) => return fail("fields.time", "missing".into()),
         }
@@ -278,16 +280,26 @@ impl Mapping {
         let templates = std::iter::once(("request.path", &self.request.path))
             .chain(self.request.query.iter().map(|(_, value)| ("request.query", value)))
             .chain(self.request.query_with_start.iter().map(|(_, value)| ("request.query_with_start", value)))
-            .chain(self.request.query_without_start.iter().map(|(_, value)| ("request.query_without_start", value)))
+            .chain(
+                self.request
+                    .query_without_start
+                    .iter()
+                    .map(|(_, value)| ("request.query_without_start", value)),
+            )
             .chain(self.request.headers.iter().map(|(_, value)| ("request.headers", value)))
             .chain(self.rows.at.iter().map(|step| ("rows.at", step)))
             .chain(self.header.zone.iter().map(|step| ("header.zone", step)));
         for (field, template) in templates {
             for variable in variables_of(template) {
                 let variable = variable.map_err(|why| Error::mapping(&self.name, field, why))?;
-                let known = KNOWN.contains(&variable) || self.intervals.values().any(|v| v.contains_key(variable));
+                let known =
+                    KNOWN.contains(&variable) || self.intervals.values().any(|v| v.contains_key(variable));
                 if !known {
-                    return Err(Error::mapping(&self.name, field, format!("nothing gives {{{variable}}} a value")));
+                    return Err(Error::mapping(
+                        &self.name,
+                        field,
+                        format!("nothing gives {{{variable}}} a value"),
+                    ));
                 }
             }
         }
@@ -318,12 +330,18 @@ impl Sign {
         if named && self.at.is_empty() {
             return Some("equals and contains need at");
         }
-        let any = !(self.status.is_empty() && self.at.is_empty() && self.missing.is_empty() && self.text.is_empty());
+        let any = !(self.status.is_empty()
+            && self.at.is_empty()
+            && self.missing.is_empty()
+            && self.text.is_empty());
         (!any).then_some("needs a condition: status, at, missing or text")
     }
 }
 
 /// The `{names}` in a template.
 pub(crate) fn variables_of(template: &str) -> impl Iterator<Item = Result<&str, &'static str>> {
-    template.split('{').skip(1).map(|rest| rest.split_once('}').map(|(name, _)| name).ok_or("a { without its }"))
+    template
+        .split('{')
+        .skip(1)
+        .map(|rest| rest.split_once('}').map(|(name, _)| name).ok_or("a { without its }"))
 }

@@ -92,7 +92,8 @@ impl Values<'_> {
     }
 
     fn headers(&self, template: &Template) -> Vec<(String, String)> {
-        let filled = |(name, value): &(String, String)| Some((name.clone(), self.expand(value, false, false)?));
+        let filled =
+            |(name, value): &(String, String)| Some((name.clone(), self.expand(value, false, false)?));
         template.headers.iter().filter_map(filled).collect()
     }
 

@@ -32,7 +32,11 @@ pub(crate) struct Reader<'r, 'c> {
 }
 
 /// The value at a path whose steps may hold variables.
-pub(crate) fn value_at<'t, 'a>(root: Value<'t, 'a>, path: &[String], variables: &Variables) -> Option<Value<'t, 'a>> {
+pub(crate) fn value_at<'t, 'a>(
+    root: Value<'t, 'a>,
+    path: &[String],
+    variables: &Variables,
+) -> Option<Value<'t, 'a>> {
     root.at(path.iter().map(|step| fill(step, variables)))
 }
 
@@ -40,7 +44,9 @@ fn fill<'s>(step: &'s str, variables: &Variables) -> Cow<'s, str> {
     if !step.contains('{') {
         return Cow::Borrowed(step);
     }
-    let filled = variables.iter().fold(step.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value));
+    let filled = variables
+        .iter()
+        .fold(step.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value));
     Cow::Owned(filled)
 }
 
@@ -94,14 +100,17 @@ impl Reader<'_, '_> {
         }
         self.sheet.reserve(columns.rows());
         for row in 0..columns.rows() {
-            let cells: Cells<'_> = std::array::from_fn(|field| columns.0[field].get(row).map_or(MISSING, |v| cell(*v)));
+            let cells: Cells<'_> =
+                std::array::from_fn(|field| columns.0[field].get(row).map_or(MISSING, |v| cell(*v)));
             self.sheet.push(&cells, (row as u32, 0));
         }
         Found::Rows
     }
 
     pub(crate) fn json(&mut self, tape: &Tape<'_>) -> Found {
-        let Some(place) = value_at(tape.root(), &self.mapping.rows.at, self.variables) else { return Found::Nothing };
+        let Some(place) = value_at(tape.root(), &self.mapping.rows.at, self.variables) else {
+            return Found::Nothing;
+        };
         match (self.mapping.rows.shape, place.kind()) {
             (Shape::Objects, Kind::Array) => self.objects(place.children().map(|row| (None, row))),
             (Shape::Keyed, Kind::Object) => self.objects(place.members().map(|(key, row)| (Some(key), row))),
@@ -110,7 +119,10 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn objects<'t, 'a: 't>(&mut self, rows: impl Iterator<Item = (Option<Value<'t, 'a>>, Value<'t, 'a>)>) -> Found {
+    fn objects<'t, 'a: 't>(
+        &mut self,
+        rows: impl Iterator<Item = (Option<Value<'t, 'a>>, Value<'t, 'a>)>,
+    ) -> Found {
         let mapping = self.mapping;
         let names = mapping.fields.all().map(|(_, field)| match field {
             Some(Field::Name(name)) => name.as_str(),
@@ -118,7 +130,9 @@ impl Reader<'_, '_> {
         });
         let slot_of = |name: &str| match names.iter().position(|known| *known == name && !name.is_empty()) {
             Some(slot) => Slot::Cell(slot),
-            None if mapping.rows.any_others || mapping.rows.others.iter().any(|other| other == name) => Slot::Other,
+            None if mapping.rows.any_others || mapping.rows.others.iter().any(|other| other == name) => {
+                Slot::Other
+            }
             None => Slot::Unknown,
         };
         // Rows repeat the order of their members: the name at the same position of the row before is tried first.

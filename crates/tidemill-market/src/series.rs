@@ -15,11 +15,10 @@ const LEAST_RETURN: f64 = 0.15;
 const LEAST_COUNT: usize = 10;
 /// V9: a hundredfold move, give or take a day's return.
 const UNIT_SLACK: f64 = 0.25;
-/// V9: ratios of splits that happen.
-const SPLITS: [(u8, u8); 22] = [
-    (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (8, 1), (10, 1), (12, 1), (15, 1), (20, 1), (25, 1), (30, 1),
-    (40, 1), (50, 1), (3, 2), (4, 3), (5, 2), (5, 3), (5, 4), (6, 5), (7, 2),
-];
+/// V9: splits into so many shares, or of so many into one.
+const WHOLE_SPLITS: [f64; 14] = [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 50.0];
+/// V9: splits of two shares into three and the like; a price that rises so much is news, not a reverse split.
+const BROKEN_SPLITS: [(f64, f64); 5] = [(3.0, 2.0), (4.0, 3.0), (5.0, 2.0), (5.0, 3.0), (5.0, 4.0)];
 /// V10: so many flat bars without volume in a row are stale.
 const STALE_RUN: usize = 3;
 
@@ -54,7 +53,8 @@ fn flag_jumps(bars: &Bars, flags: &mut Flags) {
         return;
     }
     let returns: Vec<f64> = bars.close.windows(2).map(|pair| (pair[1] / pair[0]).ln()).collect();
-    let (middle, spread) = if returns.len() >= LEAST_COUNT { middle_and_spread(&returns) } else { (0.0, 0.0) };
+    let (middle, spread) =
+        if returns.len() >= LEAST_COUNT { middle_and_spread(&returns) } else { (0.0, 0.0) };
     let limit = (SPREADS * spread).max(LEAST_RETURN);
     for (index, change) in returns.iter().enumerate() {
         if (change - middle).abs() <= limit {
@@ -64,13 +64,17 @@ fn flag_jumps(bars: &Bars, flags: &mut Flags) {
         let ts = Some(bars.ts_ns[index + 1]);
         if (change.abs() - 100f64.ln()).abs() < UNIT_SLACK {
             flags.add(Rule::V9, ts, || format!("close {before} to {after}: the unit seems to change"));
-        } else if let Some((p, q)) = split_near(*change, 4.0 * spread) {
+        } else if let Some((p, q)) = split_near(*change, 5.0 * spread) {
             let volumes = (bars.volume.get(index).unwrap_or(0.0), bars.volume.get(index + 1).unwrap_or(0.0));
             let turnover = (volumes.1 * after) / (volumes.0 * before);
             let evidence = if (0.25..4.0).contains(&turnover) { ", and the turnover fits" } else { "" };
-            flags.add(Rule::V9, ts, || format!("close {before} to {after}: near a split of {p}:{q}{evidence}"));
+            flags.add(Rule::V9, ts, || {
+                format!("close {before} to {after}: near a split of {p}:{q}{evidence}")
+            });
         } else if returns.len() >= LEAST_COUNT {
-            flags.add(Rule::V8, ts, || format!("close {before} to {after} is beyond {SPREADS} spreads of {spread:.4}"));
+            flags.add(Rule::V8, ts, || {
+                format!("close {before} to {after} is beyond {SPREADS} spreads of {spread:.4}")
+            });
         }
     }
 }
@@ -90,11 +94,14 @@ fn median(values: &mut [f64]) -> f64 {
     *values.select_nth_unstable_by(half, f64::total_cmp).1
 }
 
-/// The split whose ratio, either way, this log return comes closest to, if within `slack` (2 to 15 %).
-fn split_near(change: f64, slack: f64) -> Option<(u8, u8)> {
-    let off = |(p, q): &(u8, u8)| (change.abs() - (f64::from(*p) / f64::from(*q)).ln()).abs();
-    let nearest = SPLITS.iter().min_by(|a, b| off(a).total_cmp(&off(b)))?;
-    (off(nearest) <= slack.clamp(0.02, 0.15)).then_some(*nearest)
+/// The split that this log return comes close to: whole ones within `slack` (2 to 15 %, since the market moves on that
+/// day too), broken ones within 2 %.
+fn split_near(change: f64, slack: f64) -> Option<(f64, f64)> {
+    let off = |(p, q): (f64, f64)| (change.abs() - (p / q).ln()).abs();
+    let whole = WHOLE_SPLITS.iter().map(|p| (*p, 1.0)).min_by(|a, b| off(*a).total_cmp(&off(*b)));
+    let broken =
+        BROKEN_SPLITS.iter().copied().find(|split| change < 0.0 && slack > 0.0 && off(*split) <= 0.02);
+    broken.or(whole.filter(|split| off(*split) <= slack.clamp(0.02, 0.15)))
 }
 
 /// V10 and V11.

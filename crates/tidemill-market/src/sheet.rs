@@ -187,7 +187,10 @@ impl<'c> Sheet<'c> {
         let slack = self.checks.tick + 1e-9 * high.abs().max(low.abs());
         let (bottom, top) = (open.min(close), open.max(close));
         if low > bottom + slack || top > high + slack || low > high + slack {
-            return Err((Rule::V4, format!("open {open} high {high} low {low} close {close} contradict one another")));
+            return Err((
+                Rule::V4,
+                format!("open {open} high {high} low {low} close {close} contradict one another"),
+            ));
         }
         Ok(())
     }
@@ -230,7 +233,9 @@ impl<'c> Sheet<'c> {
         let minute = of_day / (60 * SECOND_NS);
         let close = calendar.close_minute(date).map_or(0, i64::from);
         if minute < i64::from(calendar.open_minute()) || minute >= close {
-            self.flags.add(Rule::V6, Some(ts), || format!("{date} {:02}:{:02} is outside regular hours", minute / 60, minute % 60));
+            self.flags.add(Rule::V6, Some(ts), || {
+                format!("{date} {:02}:{:02} is outside regular hours", minute / 60, minute % 60)
+            });
         }
         Ok(())
     }
@@ -243,7 +248,9 @@ impl<'c> Sheet<'c> {
         if calendar.is_verified(date) {
             return Err((Rule::V6, reason()));
         }
-        self.flags.add(Rule::V6, Some(date.midnight_ns()), || format!("{}, as far as its table is known", reason()));
+        self.flags.add(Rule::V6, Some(date.midnight_ns()), || {
+            format!("{}, as far as its table is known", reason())
+        });
         Ok(())
     }
 
@@ -266,7 +273,11 @@ impl<'c> Sheet<'c> {
         if ts < now.saturating_sub(2 * DAY_NS) {
             return Ok(());
         }
-        let close = self.checks.calendar.filter(|_| self.interval.is_daily()).and_then(|c| c.close_ns(Date::from_ts_ns(ts)));
+        let close = self
+            .checks
+            .calendar
+            .filter(|_| self.interval.is_daily())
+            .and_then(|c| c.close_ns(Date::from_ts_ns(ts)));
         let end = close.unwrap_or_else(|| ts.saturating_add(self.interval.nanos()));
         if end <= now {
             return Ok(());

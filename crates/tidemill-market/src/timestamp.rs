@@ -9,9 +9,9 @@ use crate::zone::{Local, Zone};
 pub(crate) fn read(text: &str, time: Time, interval: Interval) -> Result<i64, String> {
     match time.format {
         TimeFormat::Naive => naive(text, time.zone, interval),
-        TimeFormat::Rfc3339 => {
-            rfc3339(text).map(|ts| daily_date(ts, time.zone, interval)).ok_or_else(|| wrong(text, "no RFC 3339 time"))
-        }
+        TimeFormat::Rfc3339 => rfc3339(text)
+            .map(|ts| daily_date(ts, time.zone, interval))
+            .ok_or_else(|| wrong(text, "no RFC 3339 time")),
         TimeFormat::UnixS => unix(text, SECOND_NS, time.zone, interval),
         TimeFormat::UnixMs => unix(text, 1_000_000, time.zone, interval),
         TimeFormat::UnixNs => unix(text, 1, time.zone, interval),
@@ -85,7 +85,9 @@ fn date_and_time(bytes: &[u8], separator: u8) -> Option<(Date, i64)> {
     let date = Date::from_ascii(bytes.get(..10)?)?;
     let (h, m, s) = match *bytes.get(10..)? {
         [sep, h1, h2, b':', m1, m2] if sep == separator => (two(h1, h2)?, two(m1, m2)?, 0),
-        [sep, h1, h2, b':', m1, m2, b':', s1, s2] if sep == separator => (two(h1, h2)?, two(m1, m2)?, two(s1, s2)?),
+        [sep, h1, h2, b':', m1, m2, b':', s1, s2] if sep == separator => {
+            (two(h1, h2)?, two(m1, m2)?, two(s1, s2)?)
+        }
         _ => return None,
     };
     (h < 24 && m < 60 && s < 60).then_some((date, (h * 3600 + m * 60 + s) * SECOND_NS))
@@ -117,18 +119,30 @@ mod tests {
         assert_eq!(read("1112587200000", time, Interval::Day), Ok(day("2005-04-04")));
         let time = Time { format: TimeFormat::Rfc3339, zone: Zone::Utc };
         assert_eq!(read("2018-04-12T00:00:00+00:00", time, Interval::Day), Ok(day("2018-04-12")));
-        assert_eq!(read("2018-04-12T00:30:00.25-01:00", time, MINUTE), Ok(day("2018-04-12") + 5_400_250_000_000));
+        assert_eq!(
+            read("2018-04-12T00:30:00.25-01:00", time, MINUTE),
+            Ok(day("2018-04-12") + 5_400_250_000_000)
+        );
     }
 
     #[test]
     fn half_a_time_is_no_time() {
         let naive = Time { format: TimeFormat::Naive, zone: Zone::NewYork };
         assert_eq!(read("2024-07-01 16:00:00", naive, MINUTE), Ok(day("2024-07-01") + 20 * 3600 * SECOND_NS));
-        for text in ["", "2024-07-01", "2024-07-01T16:00:00", "2024-07-01 24:00", "2024-03-10 02:30:00", "2024-11-03 01:30"] {
+        for text in [
+            "",
+            "2024-07-01",
+            "2024-07-01T16:00:00",
+            "2024-07-01 24:00",
+            "2024-03-10 02:30:00",
+            "2024-11-03 01:30",
+        ] {
             assert!(read(text, naive, MINUTE).is_err(), "{text}");
         }
         let zoned = Time { format: TimeFormat::Rfc3339, zone: Zone::Utc };
-        for text in ["2024-07-01T16:00:00", "2024-07-01T16:00:00+25:00", "2024-07-01T16:00:00.Z", "2024-07-01Z", "é"] {
+        for text in
+            ["2024-07-01T16:00:00", "2024-07-01T16:00:00+25:00", "2024-07-01T16:00:00.Z", "2024-07-01Z", "é"]
+        {
             assert!(read(text, zoned, MINUTE).is_err(), "{text}");
         }
         let unix = Time { format: TimeFormat::UnixS, zone: Zone::Utc };

@@ -92,7 +92,8 @@ mod tests {
     fn the_two_odd_nights_are_told_apart() {
         assert_eq!(utc("2024-03-10", 2, 30), Local::Never);
         assert_eq!(utc("2024-11-03", 1, 30), Local::Twice);
-        let at = |date: &str, hour: i64| Local::One(date.parse::<Date>().unwrap().midnight_ns() + hour * HOUR_NS);
+        let at =
+            |date: &str, hour: i64| Local::One(date.parse::<Date>().unwrap().midnight_ns() + hour * HOUR_NS);
         assert_eq!(utc("2024-03-10", 1, 0), at("2024-03-10", 6));
         assert_eq!(utc("2024-03-10", 3, 0), at("2024-03-10", 7));
         assert_eq!(utc("2024-07-01", 16, 0), at("2024-07-01", 20));

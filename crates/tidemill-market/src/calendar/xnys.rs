@@ -19,7 +19,8 @@ const CLOSED: [(i32, u8, u8); 11] = [
 ];
 
 /// Early closes at 13:00 that follow no rule.
-const EARLY: [(i32, u8, u8); 5] = [(1996, 7, 5), (1997, 12, 26), (1999, 12, 31), (2002, 7, 5), (2003, 12, 26)];
+const EARLY: [(i32, u8, u8); 5] =
+    [(1996, 7, 5), (1997, 12, 26), (1999, 12, 31), (2002, 7, 5), (2003, 12, 26)];
 
 const FIRST_YEAR: i32 = 1986;
 const VERIFIED_YEAR: i32 = 2026;
