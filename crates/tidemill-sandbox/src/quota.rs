@@ -51,7 +51,8 @@ impl Verdict {
 /// A server's way of counting requests.
 ///
 /// `now` is the time since an origin of the caller's choice. It should not step back; where it does, a model takes the
-/// latest instant it has seen. A model never allocates beyond what its constructor states.
+/// latest instant it has seen. A request that costs nothing always passes. A model never allocates beyond what its
+/// type's docs state.
 pub trait Quota: fmt::Debug + Send {
     /// Says what [`admit`](Self::admit) would say, and remembers nothing. The wait in a refusal takes into account
     /// that the refusal itself will be recorded.

@@ -28,7 +28,7 @@ pub(crate) fn unit(bits: u64) -> f64 {
 
 /// A number in `0..bound`; `bound` below 2^32, where the bias is below 2^-32.
 pub(crate) fn below(bits: u64, bound: usize) -> usize {
-    ((bits >> 32) * bound as u64 >> 32) as usize
+    (((bits >> 32) * bound as u64) >> 32) as usize
 }
 
 fn mix(mut z: u64) -> u64 {

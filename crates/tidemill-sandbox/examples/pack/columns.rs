@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// The columns of the five stocks and the index.
-pub fn pack(stocks: &str, index: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+pub(crate) fn pack(stocks: &str, index: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut plain = b"TMBARS\x01".to_vec();
     varint(&mut plain, 6);
     for symbol in ["AAPL", "FB", "GOOG", "IBM", "MSFT"] {

@@ -2,6 +2,8 @@
 //!
 //! The two files are named in `data/PROVENANCE.md`, the format in `src/bundle.rs`. Without files it says how it is used.
 
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 mod columns;
 
 use std::io::Write;

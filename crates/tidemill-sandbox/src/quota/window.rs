@@ -154,8 +154,9 @@ impl Quota for SlidingCounter {
         let [limit, count, before, cost] = [self.limit, count, before, cost].map(u128::from);
         // Everything times `per`, so that no share is rounded.
         let used = before * (per - u128::from(elapsed)) + count * per;
-        if used + cost * per <= limit * per {
-            return Verdict::Admitted { remaining: ((limit * per - used) / per - cost) as u32 };
+        if cost == 0 || used + cost * per <= limit * per {
+            let room = (limit * per).saturating_sub(used);
+            return Verdict::Admitted { remaining: (room / per - cost) as u32 };
         }
         let count = if self.refusals_count { count + cost } else { count };
         let elapsed = u128::from(elapsed);
