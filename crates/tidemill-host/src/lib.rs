@@ -1,1 +1,43 @@
 //! What this machine is doing: processor, memory, disks, network and this process.
+//!
+//! ```
+//! use std::time::Instant;
+//! use tidemill_host::{Config, Host};
+//!
+//! # fn main() -> Result<(), tidemill_host::Error> {
+//! let origin = Instant::now();
+//! let mut host = Host::builder(Config::default()).build()?;
+//! host.sample(origin.elapsed())?;
+//! // … some time later
+//! let sample = host.sample(origin.elapsed())?;
+//! if let Some(percent) = sample.memory.percent {
+//!     assert!((0.0..=100.0).contains(&percent));
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Rates need two readings, so that the first sample has levels only. [`Sample::between`] is the arithmetic without the
+//! system.
+//!
+//! **Linux** is read from `/proc` and the control group (versions 1 and 2), with the files kept open. **Other systems**
+//! tell processor, memory and process by `sysinfo`; what they cannot tell is `None`.
+//!
+//! **Bounds.** 1 MiB of any file, `max_mounts` file systems. Only local file systems are asked for their size, as one
+//! behind a dead network would hang.
+
+mod config;
+mod error;
+mod host;
+#[cfg(any(target_os = "linux", test))]
+mod procfs;
+mod reading;
+mod sample;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+mod system;
+
+pub use config::Config;
+pub use error::{Error, ErrorKind};
+pub use host::{Builder, Host};
+pub use reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals, Reading};
+pub use sample::{Cpu, Disk, Memory, Mount, Network, Process, Sample};
