@@ -142,7 +142,11 @@ fn up(workspace: &Workspace, name: &str, symbols: usize) -> Result<()> {
         None => bail!("no server is called `{name}`; there are: {}, all", names.join(", ")),
     };
     let records = record::folder(workspace, UP);
-    let running: Vec<Record> = record::read_all(&records)?.into_iter().filter(Record::is_alive).collect();
+    let (running, gone): (Vec<Record>, Vec<Record>) =
+        record::read_all(&records)?.into_iter().partition(Record::is_alive);
+    for record in gone {
+        record.stop()?;
+    }
     let mut ports = Ports::default();
     for record in &running {
         ports.merge(&record.ports);
