@@ -142,7 +142,11 @@ fn up(workspace: &Workspace, name: &str, symbols: usize) -> Result<()> {
         None => bail!("no server is called `{name}`; there are: {}, all", names.join(", ")),
     };
     let records = record::folder(workspace, UP);
-    let running: Vec<Record> = record::read_all(&records)?.into_iter().filter(Record::is_alive).collect();
+    let (running, gone): (Vec<Record>, Vec<Record>) =
+        record::read_all(&records)?.into_iter().partition(Record::is_alive);
+    for record in gone {
+        record.stop()?;
+    }
     let mut ports = Ports::default();
     for record in &running {
         ports.merge(&record.ports);
@@ -183,8 +187,8 @@ impl Running {
         servers.chain(python).collect()
     }
 
-    fn lacks(&mut self, what: &str, why: String, variables: Vec<String>) -> Result<()> {
-        if process::in_ci() {
+    fn lacks(&mut self, what: &str, why: String, variables: Vec<String>, in_ci: bool) -> Result<()> {
+        if in_ci {
             bail!("CI is set and {what} is missing: {why}");
         }
         eprintln!("warning: {what} is missing, its tests are skipped: {why}");
@@ -218,7 +222,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<Running> {
             None => install::present(server.as_ref()),
         };
         if let Err(why) = found {
-            running.lacks(server.name(), why, launch::variable_names(server.as_ref()))?;
+            running.lacks(server.name(), why, launch::variable_names(server.as_ref()), process::in_ci())?;
             continue;
         }
         let launched = launch::launch(server.as_ref(), &records, &ports, launch::Life::WithUs)?;
@@ -227,7 +231,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<Running> {
     }
     match python::ready(workspace) {
         Ok(python) => running.python = Some(python),
-        Err(why) => running.lacks("python", why, vec![python::VARIABLE.to_owned()])?,
+        Err(why) => running.lacks("python", why, vec![python::VARIABLE.to_owned()], process::in_ci())?,
     }
     Ok(running)
 }

@@ -121,7 +121,8 @@ impl Blanker {
     fn after_word(&self) -> bool {
         let before = |n: usize| self.at.checked_sub(n).map(|at| self.chars[at]);
         let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        word(before(1)) && !(matches!(before(1), Some('b' | 'c')) && !word(before(2)))
+        let prefix = matches!(before(1), Some('b' | 'c')) && !word(before(2));
+        word(before(1)) && !prefix
     }
 
     fn raw_string(&mut self) {

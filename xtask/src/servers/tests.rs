@@ -131,3 +131,53 @@ fn a_pid_that_is_somebody_elses_is_left_alone() {
     bystander.kill().unwrap();
     bystander.wait().unwrap();
 }
+
+#[test]
+fn a_missing_server_is_skipped_by_a_person_and_fails_a_ci() {
+    let variables = launch::variable_names(&haproxy::HaProxy);
+    assert!(variables.iter().any(|name| name == "TIDEMILL_TEST_PROVIDER_HAPROXY_SLIDING"), "{variables:?}");
+    let mut running = Running::none();
+    running.lacks("haproxy", "no program haproxy".into(), variables.clone(), false).unwrap();
+    assert_eq!(running.missing.len(), 1);
+    assert_eq!(running.missing_variables, variables);
+    let error = Running::none().lacks("haproxy", "no program haproxy".into(), variables, true).unwrap_err();
+    assert!(error.to_string().contains("haproxy is missing"), "{error}");
+}
+
+/// A server that ends at once: what it said must be in the error, and nothing may stay behind.
+struct Stillborn;
+
+impl Server for Stillborn {
+    fn name(&self) -> &'static str {
+        "stillborn"
+    }
+
+    fn packages(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn find(&self) -> Result<PathBuf, String> {
+        install::program("ls")
+    }
+
+    fn ports(&self) -> &'static [&'static str] {
+        &["open"]
+    }
+
+    fn start(&self, dir: &Path, _ports: &Ports, _needed: &Ports) -> Result<Child> {
+        launch::spawn(&self.find().map_err(anyhow::Error::msg)?, &["no-such-file-of-ours"], dir)
+    }
+
+    fn counts(&self, _dir: &Path, _ports: &Ports) -> Result<Vec<counts::Count>> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_server_that_does_not_start_says_why() {
+    let scratch = tempfile::tempdir().unwrap();
+    let outcome = launch(&Stillborn, scratch.path(), &Ports::default(), Life::WithUs);
+    let error = format!("{:#}", outcome.err().unwrap());
+    assert!(error.contains("stillborn does not start") && error.contains("no-such-file-of-ours"), "{error}");
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}

@@ -63,7 +63,7 @@ mod tests {
     fn paths_of_one_machine_are_found() {
         for folder in MACHINE_FOLDERS {
             let line = format!("see \"/{folder}/me/x.rs\" for it\n");
-            assert_eq!(machine_path(&line).map(str::len), Some(folder.len() + 10), "{line}");
+            assert_eq!(machine_path(&line).map(str::len), Some(folder.len() + 9), "{line}");
             assert_eq!(check(&file("a.md", &line)).len(), 1);
         }
     }
