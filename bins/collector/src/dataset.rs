@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, ensure};
 use tidemill_market::{Calendar, Checks, Interval};
 use tidemill_storage::TableSpec;
-use tidemill_storage::arrow::datatypes::SchemaRef;
+use tidemill_storage::arrow::arrow_schema::SchemaRef;
 
 use crate::config::{Dataset as Config, read_list};
 use crate::http;

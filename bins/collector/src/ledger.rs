@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use tidemill_storage::arrow::array::{Array as _, AsArray as _, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
-use tidemill_storage::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType};
+use tidemill_storage::arrow::arrow_array::{Array as _, AsArray as _, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tidemill_storage::{Partition, Scan, Store, TableSpec};
 
 /// Name of the table.

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use tidemill_market::{Bars, Quarantined, Volume};
-use tidemill_storage::arrow::array::{
+use tidemill_storage::arrow::arrow_array::{
     Array as _, ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
-use tidemill_storage::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tidemill_storage::{Partition, TableSpec};
 
 use crate::config::Dataset;
