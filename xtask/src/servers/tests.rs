@@ -183,3 +183,42 @@ fn a_server_that_does_not_start_says_why() {
     assert!(error.contains("stillborn does not start") && error.contains("no-such-file-of-ours"), "{error}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
+
+/// A process whose arguments name its folder, recorded as somebody's server.
+fn recorded(root: &Path, owner: u32) -> (std::process::Child, Record) {
+    let dir = root.join(format!("tidemill-{owner}"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let log = dir.join("access.log");
+    std::fs::write(&log, "").unwrap();
+    let child = std::process::Command::new("tail").arg("-f").arg(&log).spawn().unwrap();
+    let record = Record {
+        name: "nginx".into(),
+        pid: i32::try_from(child.id()).unwrap(),
+        owner: Some(owner),
+        dir,
+        ports: Ports::default(),
+        variables: Vec::new(),
+        file: root.join(format!("test-{owner}/nginx.json")),
+    };
+    record.write().unwrap();
+    (child, record)
+}
+
+#[test]
+fn what_a_killed_run_left_is_stopped_and_a_living_runs_is_not() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut killed = std::process::Command::new("true").spawn().unwrap();
+    killed.wait().unwrap();
+    let (mut left, left_record) = recorded(scratch.path(), killed.id());
+    let (mut ours, our_record) = recorded(scratch.path(), std::process::id());
+    // Between fork and exec a child still has our arguments.
+    while !(left_record.is_alive() && our_record.is_alive()) {
+        std::thread::yield_now();
+    }
+    record::sweep(scratch.path()).unwrap();
+    assert!(!left_record.is_alive() && !left_record.dir.exists() && !left_record.file.exists());
+    assert!(our_record.is_alive() && our_record.file.exists());
+    left.wait().unwrap();
+    our_record.stop().unwrap();
+    ours.wait().unwrap();
+}
