@@ -211,7 +211,7 @@ impl Drop for Running {
 
 /// Everything the tests need; with `CI=true` a missing server is an error.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<Running> {
-    record::sweep(workspace)?;
+    record::sweep(&record::root(workspace))?;
     let mut running = Running::none();
     let records = record::folder(workspace, &format!("test-{}", std::process::id()));
     let mut ports = Ports::default();

@@ -33,10 +33,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
 
 fn cargo_test(workspace: &Workspace, args: &[String], running: &Running) -> Result<(Tally, Option<String>)> {
     let mut command = workspace.cargo(["test", "--no-fail-fast"]);
-    if !args
-        .iter()
-        .any(|arg| matches!(arg.as_str(), "-p" | "--package" | "--workspace") || arg.starts_with("-p"))
-    {
+    // `-p CRATE` and `-pCRATE` choose packages themselves.
+    if !args.iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package") || arg == "--workspace") {
         command.arg("--workspace");
     }
     command.args(args).envs(running.variables()).stdout(Stdio::piped());

@@ -72,12 +72,17 @@ impl Record {
     }
 }
 
-/// The folder of one group of records.
-pub(super) fn folder(workspace: &Workspace, label: &str) -> PathBuf {
-    workspace.target().join("servers").join(label)
+/// The folder of all groups of records.
+pub(super) fn root(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("servers")
 }
 
-/// The records in a folder; none when there is no folder. Those that depend on others come first.
+/// The folder of one group of records.
+pub(super) fn folder(workspace: &Workspace, label: &str) -> PathBuf {
+    root(workspace).join(label)
+}
+
+/// The records in a folder; none when there is no folder. Sorted by name.
 pub(super) fn read_all(folder: &Path) -> Result<Vec<Record>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut records = Vec::new();
@@ -93,8 +98,8 @@ pub(super) fn read_all(folder: &Path) -> Result<Vec<Record>> {
 }
 
 /// Stops what a test run left behind that was killed before it could.
-pub(super) fn sweep(workspace: &Workspace) -> Result<()> {
-    let Ok(groups) = std::fs::read_dir(workspace.target().join("servers")) else { return Ok(()) };
+pub(super) fn sweep(root: &Path) -> Result<()> {
+    let Ok(groups) = std::fs::read_dir(root) else { return Ok(()) };
     for group in groups {
         for record in read_all(&group?.path())? {
             let owner_lives = record.owner.is_none_or(|pid| Path::new(&format!("/proc/{pid}")).exists());

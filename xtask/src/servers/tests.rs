@@ -28,7 +28,9 @@ fn provider(records: &Path) -> Option<Vec<Launched>> {
 fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    // In one piece: several small writes would wait for delayed acknowledgements.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     String::from_utf8_lossy(&answer).into_owned()
@@ -180,4 +182,43 @@ fn a_server_that_does_not_start_says_why() {
     let error = format!("{:#}", outcome.err().unwrap());
     assert!(error.contains("stillborn does not start") && error.contains("no-such-file-of-ours"), "{error}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+/// A process whose arguments name its folder, recorded as somebody's server.
+fn recorded(root: &Path, owner: u32) -> (std::process::Child, Record) {
+    let dir = root.join(format!("tidemill-{owner}"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let log = dir.join("access.log");
+    std::fs::write(&log, "").unwrap();
+    let child = std::process::Command::new("tail").arg("-f").arg(&log).spawn().unwrap();
+    let record = Record {
+        name: "nginx".into(),
+        pid: i32::try_from(child.id()).unwrap(),
+        owner: Some(owner),
+        dir,
+        ports: Ports::default(),
+        variables: Vec::new(),
+        file: root.join(format!("test-{owner}/nginx.json")),
+    };
+    record.write().unwrap();
+    (child, record)
+}
+
+#[test]
+fn what_a_killed_run_left_is_stopped_and_a_living_runs_is_not() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut killed = std::process::Command::new("true").spawn().unwrap();
+    killed.wait().unwrap();
+    let (mut left, left_record) = recorded(scratch.path(), killed.id());
+    let (mut ours, our_record) = recorded(scratch.path(), std::process::id());
+    // Between fork and exec a child still has our arguments.
+    while !(left_record.is_alive() && our_record.is_alive()) {
+        std::thread::yield_now();
+    }
+    record::sweep(scratch.path()).unwrap();
+    assert!(!left_record.is_alive() && !left_record.dir.exists() && !left_record.file.exists());
+    assert!(our_record.is_alive() && our_record.file.exists());
+    left.wait().unwrap();
+    our_record.stop().unwrap();
+    ours.wait().unwrap();
 }
