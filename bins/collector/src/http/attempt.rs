@@ -271,7 +271,7 @@ impl Shared {
             Failure::new(FetchErrorKind::BadEncoding, true).note(format!("content-encoding {name}"))
         })?;
         let (body, wire_bytes) = self.body(body, encoding, &mut watch).await?;
-        if encoding != Encoding::Identity {
+        if encoding.is_some() {
             headers.remove(CONTENT_ENCODING);
             headers.remove(CONTENT_LENGTH);
         }
@@ -339,7 +339,7 @@ impl Shared {
     async fn body(
         &self,
         mut body: Incoming,
-        encoding: Encoding,
+        encoding: Option<Encoding>,
         watch: &mut Watch<'_>,
     ) -> Result<(Bytes, u64), Failure> {
         let too_large =
@@ -349,8 +349,8 @@ impl Shared {
             return Err(too_large());
         }
         let mut sink = match encoding {
-            Encoding::Identity => Sink::Plain(Plain::Empty),
-            other => Sink::Inflated(self.inflaters.take(other, self.inflated_max)),
+            None => Sink::Plain(Plain::Empty),
+            Some(encoding) => Sink::Inflated(self.inflaters.take(encoding, self.inflated_max)),
         };
         let mut wire_bytes = 0;
         loop {
@@ -445,5 +445,25 @@ impl Plain {
             Self::One(bytes) => bytes,
             Self::Many(joined) => joined.freeze(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_room_is_within_the_whole_and_was_not_sent() {
+        let config = Config { max_connections_per_host: 1, ..Config::default() };
+        let mut attempt = Attempt::builder(config).build().unwrap();
+        let call = Call::get("http://h.test/".parse().unwrap());
+        let shared = attempt.inner.get_ref().shared.clone();
+        let _taken = shared.pool.room(&call.uri).await;
+        let begun = Instant::now();
+        let error = attempt.call(call).await.unwrap_err();
+        assert_eq!((error.kind(), error.maybe_sent()), (FetchErrorKind::Timeout(TimeoutPhase::Total), false));
+        assert_eq!(begun.elapsed().as_secs(), 30);
+        assert!(error.to_string().contains("http.max_connections"), "{error}");
+        assert_eq!((attempt.stats().sent, attempt.stats().waited_for_connection), (0, 1));
     }
 }

@@ -16,11 +16,9 @@ const STEP: usize = 32 << 10;
 /// A gzip header (its name and comment included) is refused when longer.
 const MAX_GZIP_HEADER: usize = 16 << 10;
 
-/// How a body is encoded.
+/// How a body is encoded, if it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// As it is.
-    Identity,
     /// `gzip` or `x-gzip`; several members are one body.
     Gzip,
     /// `deflate`: zlib as the standard says, or the raw stream that many servers send.
@@ -28,12 +26,12 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// What the headers say; `Err` holds an encoding that was not asked for.
+    /// What the headers say; `None` is a body as it is.
     ///
     /// # Errors
     /// The name (at most 32 characters of it) of an encoding we do not read, or of two that are stacked.
-    pub fn of(headers: &HeaderMap) -> Result<Self, String> {
-        let mut found = Self::Identity;
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, String> {
+        let mut found = None;
         for value in headers.get_all(CONTENT_ENCODING) {
             for name in value.to_str().unwrap_or("?").split(',').map(str::trim) {
                 let next = match name {
@@ -45,10 +43,9 @@ impl Encoding {
                     name if name.eq_ignore_ascii_case("deflate") => Self::Deflate,
                     other => return Err(other.chars().take(32).collect()),
                 };
-                if found != Self::Identity {
+                if found.replace(next).is_some() {
                     return Err("stacked encodings".to_owned());
                 }
-                found = next;
             }
         }
         Ok(found)
@@ -80,7 +77,7 @@ struct Parts {
 }
 
 impl InflaterPool {
-    /// An inflater for one body whose output is at most `max` bytes. `Identity` is treated as `Gzip`: do not ask for it.
+    /// An inflater for one body whose output is at most `max` bytes.
     pub fn take(&self, encoding: Encoding, max: usize) -> Inflater {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut parts = parts.unwrap_or_else(|| Parts { core: Decompress::new(false), out: Vec::new() });
@@ -88,7 +85,7 @@ impl InflaterPool {
         parts.out.clear();
         let stage = match encoding {
             Encoding::Deflate => Stage::DeflateHead,
-            Encoding::Gzip | Encoding::Identity => Stage::GzipHead,
+            Encoding::Gzip => Stage::GzipHead,
         };
         let (crc, head) = (Crc::new(), Vec::new());
         Inflater { parts: Some(parts), pool: self.clone(), stage, head, crc, member_from: 0, max }

@@ -37,6 +37,8 @@ impl Redaction {
     }
 
     fn hides(&self, name: &str) -> bool {
+        // A whole URI may stand in a query without encoding: its first name follows the inner question mark.
+        let name = name.rsplit(['?', ';']).next().unwrap_or(name);
         self.0.iter().any(|hidden| same_name(name, hidden))
     }
 }
@@ -126,6 +128,10 @@ mod tests {
         );
         assert_eq!(shown("http://h.test/?a=1&ToKeN=x&key="), "http://h.test/?a=1&ToKeN=***&key=");
         assert_eq!(shown("http://h.test/p"), "http://h.test/p");
+        assert_eq!(
+            shown("http://h.test/?to=1&http://g.test/?key=S"),
+            "http://h.test/?to=1&http://g.test/?key=***"
+        );
     }
 
     #[test]

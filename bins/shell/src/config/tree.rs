@@ -249,7 +249,11 @@ fn from_value(value: DeValue<'_>, lines: &Lines<'_>, at: usize) -> Result<Node, 
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
             Err(_) => {
-                return Err(ConfigError::at(origin, "", format!("the integer {number} does not fit 64 bits")));
+                return Err(ConfigError::at(
+                    origin,
+                    "",
+                    format!("the integer {number} does not fit 64 bits"),
+                ));
             }
         },
         DeValue::Float(number) => match number.as_str().parse() {

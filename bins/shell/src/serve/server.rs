@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::connection::Guarded;
@@ -84,6 +84,27 @@ struct Shared {
     limits: Limits,
     room: Arc<Semaphore>,
     connections: AtomicU64,
+    open: AtomicUsize,
+}
+
+/// A connection that is open: counted, and in its room, until it is dropped.
+struct Open {
+    shared: Arc<Shared>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(shared: &Arc<Shared>, room: OwnedSemaphorePermit) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        shared.open.fetch_add(1, Ordering::Relaxed);
+        Self { shared: shared.clone(), _room: room }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +129,7 @@ pub async fn serve(
     let addr = listener.local_addr().map_err(|source| ServeError::Bind { addr, source })?;
     let (stop, stopped) = watch::channel(Stop::No);
     let room = Arc::new(Semaphore::new(limits.max_connections));
-    let shared = Arc::new(Shared { limits, room, connections: AtomicU64::new(0) });
+    let shared = Arc::new(Shared { limits, room, connections: AtomicU64::new(0), open: AtomicUsize::new(0) });
     let accepting = tokio::spawn(accept(listener, router, shared.clone(), stopped, shutdown, stop.clone()));
     Ok(Server { addr, stop, accepting, shared })
 }
@@ -121,7 +142,7 @@ impl Server {
 
     /// Connections open now.
     pub fn open(&self) -> usize {
-        self.shared.limits.max_connections - self.shared.room.available_permits()
+        self.shared.open.load(Ordering::Relaxed)
     }
 
     /// Accepts nothing more, lets open requests finish until the deadline, then cuts them.
@@ -200,11 +221,11 @@ async fn accept(
             () = reached(&mut stopped, Stop::Gracefully) => break,
             accepted = accepted => {
                 let Some((stream, room)) = accepted else { break };
-                shared.connections.fetch_add(1, Ordering::Relaxed);
+                let open = Open::new(&shared, room);
                 let (router, limits, stopped) = (router.clone(), shared.limits.clone(), stop.subscribe());
                 tokio::spawn(async move {
                     connection(stream, router, limits, stopped).await;
-                    drop(room);
+                    drop(open);
                 });
             }
         }

@@ -1,0 +1,3 @@
+//! The collector against real servers on loopback.
+
+mod http;

@@ -1,0 +1,5 @@
+//! The shell against real sockets and real signals.
+
+mod serve;
+#[cfg(unix)]
+mod signals;
