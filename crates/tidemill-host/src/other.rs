@@ -7,17 +7,17 @@ use crate::reading::{MemoryLevels, Reading};
 
 #[derive(Debug)]
 pub(crate) struct System {
-    source: Source,
+    source: Option<Source>,
     pid: Option<Pid>,
 }
 
 impl System {
     pub(crate) fn new(_: Config) -> Self {
-        Self { source: Source::new(), pid: sysinfo::get_current_pid().ok() }
+        Self { source: Source::new().ok(), pid: sysinfo::get_current_pid().ok() }
     }
 
     pub(crate) fn read(&mut self) -> Reading {
-        let source = &mut self.source;
+        let Some(source) = &mut self.source else { return Reading::default() };
         source.refresh_cpu_usage();
         source.refresh_memory_specifics(MemoryRefreshKind::everything());
         let memory = MemoryLevels {
@@ -26,10 +26,9 @@ impl System {
             swap_total: source.total_swap(),
             swap_free: source.free_swap(),
         };
-        let load = Source::load_average();
         let mut reading = Reading {
             cpu_percent: Some(f64::from(source.global_cpu_usage())),
-            load: cfg!(unix).then_some([load.one, load.five, load.fifteen]),
+            load: Source::load_average().ok().map(|load| [load.one, load.five, load.fifteen]),
             memory: (memory.total > 0).then_some(memory),
             ..Reading::default()
         };

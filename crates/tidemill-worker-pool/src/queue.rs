@@ -52,6 +52,8 @@ pub(crate) struct Taken<J> {
     pub(crate) priority: Priority,
     /// Nanoseconds of the pool's clock at which it began to wait.
     pub(crate) since: u64,
+    /// The turn of its group before it was taken, to be undone by [`Queue::put_back`].
+    pub(crate) served: u64,
 }
 
 impl<J> Queue<J> {
@@ -105,7 +107,7 @@ impl<J> Queue<J> {
         let waiting = chosen.lanes[lane].pop_front()?;
         chosen.waiting -= 1;
         chosen.running += 1;
-        chosen.served = self.turn;
+        let served = std::mem::replace(&mut chosen.served, self.turn);
         chosen.active = now;
         self.ready -= 1;
         self.running += 1;
@@ -114,6 +116,7 @@ impl<J> Queue<J> {
             group: group as u32,
             priority: Priority::ALL[lane],
             since: waiting.since,
+            served,
         })
     }
 
@@ -123,6 +126,7 @@ impl<J> Queue<J> {
         let group = &mut self.groups[taken.group as usize];
         group.lanes[taken.priority.index()].push_front(Waiting { since: taken.since, job: taken.job });
         group.waiting += 1;
+        group.served = taken.served;
         self.ready += 1;
     }
 
@@ -143,6 +147,7 @@ impl<J> Queue<J> {
                         group: number as u32,
                         priority,
                         since: waiting.since,
+                        served: group.served,
                     });
                 }
             }

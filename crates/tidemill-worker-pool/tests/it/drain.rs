@@ -1,0 +1,141 @@
+//! The end of a pool: what has ended, what is given back, what is stopped.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tidemill_worker_pool::{ErrorKind, Job, JobContext, JobError, Retry};
+use tokio::time::{Instant, sleep};
+
+use crate::{MS, SECOND, pool, workers};
+
+type Boxed = Pin<Box<dyn Future<Output = Result<u32, JobError>> + Send>>;
+
+fn takes(time: Duration) -> Job<impl FnMut(JobContext) -> Boxed> {
+    Job::new(move |_| -> Boxed {
+        Box::pin(async move {
+            sleep(time).await;
+            Ok(1)
+        })
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_when_the_last_job_does() {
+    let pool = pool(workers(2));
+    let mut handles = Vec::new();
+    for _ in 0..10 {
+        handles.push(pool.submit(takes(SECOND)).await.unwrap());
+    }
+    let start = Instant::now();
+    let report = pool.close(60 * SECOND).await;
+    assert_eq!(start.elapsed().as_secs(), 5);
+    assert_eq!(report.ran, 10);
+    assert!(report.is_complete());
+    for handle in handles {
+        assert_eq!(handle.await.unwrap(), 1);
+    }
+    assert_eq!(pool.submit(takes(MS)).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(pool.try_submit(takes(MS)).unwrap_err().error().kind(), ErrorKind::Closed);
+    assert_eq!(pool.resize(3).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(pool.stats().workers, 0);
+    assert!(pool.close(SECOND).await.is_complete(), "again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_returns_and_stops_what_is_left() {
+    let pool = pool(workers(2));
+    let mut handles = Vec::new();
+    for i in 0..6 {
+        handles.push(pool.submit(takes(3 * SECOND).label(format!("job {i}"))).await.unwrap());
+    }
+    let retry = Retry { max: 1, base: MS, cap: MS };
+    let job = Job::new(|_| async { Err::<u32, _>(JobError::retriable("no").after(60 * SECOND)) });
+    let delayed =
+        pool.submit(job.retry(retry).label("delayed").priority(tidemill_worker_pool::Priority::High));
+    let delayed = delayed.await.unwrap();
+    let start = Instant::now();
+    let report = pool.close(5 * SECOND).await;
+    assert_eq!(start.elapsed().as_secs(), 5);
+    let labels = |list: &[tidemill_worker_pool::JobInfo]| {
+        let mut labels: Vec<_> = list.iter().map(|job| job.label.as_deref().unwrap().to_owned()).collect();
+        labels.sort_unstable();
+        labels
+    };
+    // The HIGH job went first and waits for its retry; two ended at 3 s; two were stopped; two never began.
+    assert_eq!(report.ran, 2);
+    assert_eq!(labels(&report.unfinished), ["job 2", "job 3"]);
+    assert_eq!(labels(&report.returned), ["delayed", "job 4", "job 5"]);
+    assert_eq!(report.stuck, 0);
+    for (i, handle) in handles.into_iter().enumerate() {
+        let result = handle.await;
+        if i < 2 {
+            assert_eq!(result.unwrap(), 1);
+        } else {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Closed, "job {i}");
+        }
+    }
+    assert_eq!(delayed.await.unwrap_err().kind(), ErrorKind::Closed);
+    let total = pool.stats().total();
+    assert_eq!((total.accepted, total.ended(), total.returned), (7, 7, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_retries() {
+    let pool = pool(workers(1));
+    let job = Job::new(|ctx: JobContext| async move {
+        if ctx.attempt() < 3 { Err(JobError::retriable("no").after(SECOND)) } else { Ok(ctx.attempt()) }
+    });
+    let handle = pool.submit(job.retry(Retry { max: 3, base: MS, cap: MS })).await.unwrap();
+    assert!(pool.close(10 * SECOND).await.is_complete());
+    assert_eq!(handle.await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_pool_gives_everything_back() {
+    let pool = pool(workers(1));
+    let running = pool.submit(takes(SECOND)).await.unwrap();
+    let waiting = pool.submit(takes(SECOND)).await.unwrap();
+    sleep(MS).await;
+    drop(pool);
+    assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(running.await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_no_handle_waiting() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (pool, handles) = runtime.block_on(async {
+        let pool = pool(workers(2));
+        let mut handles = Vec::new();
+        for _ in 0..6 {
+            handles.push(pool.submit(takes(3600 * SECOND)).await.unwrap());
+        }
+        (pool, handles)
+    });
+    drop(runtime);
+    drop(pool);
+    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for handle in handles {
+        assert_eq!(other.block_on(handle).unwrap_err().kind(), ErrorKind::Closed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_blocks_its_thread_is_reported() {
+    let pool = pool(workers(1));
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(blocked);
+    let job = Job::new(move |_| {
+        blocked.lock().unwrap().recv().unwrap();
+        async { Ok(2) }
+    });
+    let handle = pool.submit(job).await.unwrap();
+    while pool.stats().running == 0 {
+        tokio::task::yield_now().await;
+    }
+    let report = pool.close(10 * MS).await;
+    assert_eq!(report.stuck, 1);
+    assert!(!report.is_complete());
+    release.send(()).unwrap();
+    assert_eq!(handle.await.unwrap(), 2, "it ends by itself after all");
+}
