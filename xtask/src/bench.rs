@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::process;
 use crate::scenario;
+use crate::servers::{self, Running};
 use crate::workspace::Workspace;
+
+/// Areas whose benchmark asks real servers.
+const SERVED: &[&str] = &["collector"];
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -53,6 +57,15 @@ pub(crate) struct Row {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut ours = scenario::binary(workspace, "bench", &options.area)?;
     let mut theirs = rival(workspace, &options.area);
+    // Dropped at the end, which stops the servers.
+    let servers = if SERVED.contains(&options.area.as_str()) { servers::with_symbols(workspace, 2000)? } else { Running::none() };
+    for command in [&mut ours, &mut theirs] {
+        command.envs(servers.variables());
+    }
+    if options.rivals && SERVED.contains(&options.area.as_str()) {
+        let python = servers::python::rivals(workspace).map_err(anyhow::Error::msg)?;
+        theirs.env(servers::python::RIVALS_VARIABLE, python);
+    }
     if let Some(rounds) = options.rounds {
         for command in [&mut ours, &mut theirs] {
             command.args(["--rounds", &rounds.to_string()]);

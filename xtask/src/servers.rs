@@ -16,7 +16,7 @@ mod install;
 mod launch;
 mod nginx;
 mod ports;
-mod python;
+pub(crate) mod python;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -211,11 +211,16 @@ impl Drop for Running {
 
 /// Everything the tests need; with `CI=true` a missing server is an error.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<Running> {
+    with_symbols(workspace, SYMBOLS)
+}
+
+/// The same with another number of symbols.
+pub(crate) fn with_symbols(workspace: &Workspace, symbols: usize) -> Result<Running> {
     record::sweep(&record::root(workspace))?;
     let mut running = Running::none();
     let records = record::folder(workspace, &format!("test-{}", std::process::id()));
     let mut ports = Ports::default();
-    for server in all(SYMBOLS) {
+    for server in all(symbols) {
         let absent = server.needs().iter().find(|name| running.missing.iter().any(|(lost, _)| lost == *name));
         let found = match absent {
             Some(name) => Err(format!("it needs {name}")),

@@ -23,6 +23,11 @@ impl Rounds {
         Self::new(args.next().and_then(|value| value.parse().ok()).unwrap_or(default))
     }
 
+    /// Measured rounds, for a benchmark whose rounds are processes.
+    pub fn count(&self) -> u32 {
+        self.rounds
+    }
+
     /// Counts on another clock.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {

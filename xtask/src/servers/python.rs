@@ -1,4 +1,4 @@
-//! A Python with the readers the dataset is tested with, in a virtual environment under `target`.
+//! Pythons in virtual environments under `target`: one with the readers the dataset is tested with, one with rivals.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,20 +11,32 @@ use super::install;
 /// The variable that names it to the tests; set beforehand, it is used as it is.
 pub(super) const VARIABLE: &str = "TIDEMILL_TEST_PYTHON";
 
-const REQUIREMENTS: &str = include_str!("../../servers/requirements.txt");
+/// The variable that names the rivals' one to a benchmark; set beforehand, it is used as it is.
+pub(crate) const RIVALS_VARIABLE: &str = "TIDEMILL_BENCH_PYTHON";
+
+const READERS: &str = include_str!("../../servers/requirements.txt");
+const RIVALS: &str = include_str!("../../../benches/rivals/python/requirements.txt");
 
 /// A Python that imports every reader, made when there is none.
 pub(super) fn ready(workspace: &Workspace) -> Result<PathBuf, String> {
-    let venv = workspace.target().join("python");
+    made(&workspace.target().join("python"), VARIABLE, READERS)
+}
+
+/// A Python that imports every rival, made when there is none.
+pub(crate) fn rivals(workspace: &Workspace) -> Result<PathBuf, String> {
+    made(&workspace.target().join("python-rivals"), RIVALS_VARIABLE, RIVALS)
+}
+
+fn made(venv: &Path, variable: &str, requirements: &str) -> Result<PathBuf, String> {
     let own = venv.join("bin/python");
-    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
-    if let Some(python) = given.into_iter().chain([own.clone()]).find(|python| has_readers(python)) {
+    let given = std::env::var_os(variable).map(PathBuf::from);
+    if let Some(python) = given.into_iter().chain([own.clone()]).find(|python| imports(python, requirements)) {
         return Ok(python);
     }
-    create(&venv)?;
+    create(venv)?;
     let file = venv.join("requirements.txt");
-    std::fs::write(&file, REQUIREMENTS).map_err(|error| error.to_string())?;
-    eprintln!("installing the readers into {}", venv.display());
+    std::fs::write(&file, requirements).map_err(|error| error.to_string())?;
+    eprintln!("installing what {variable} needs into {}", venv.display());
     let mut pip = Command::new(&own);
     pip.args([
         "-m",
@@ -37,12 +49,12 @@ pub(super) fn ready(workspace: &Workspace) -> Result<PathBuf, String> {
         "-r",
     ]);
     process::read(pip.arg(&file).stdin(Stdio::null())).map_err(|error| format!("{error:#}"))?;
-    if has_readers(&own) { Ok(own) } else { Err(format!("{} cannot import its readers", own.display())) }
+    if imports(&own, requirements) { Ok(own) } else { Err(format!("{} cannot import {requirements}", own.display())) }
 }
 
-fn has_readers(python: &Path) -> bool {
-    let names = REQUIREMENTS.lines().filter(|line| !line.starts_with('#'));
-    let names: Vec<&str> = names.filter_map(|line| line.split(['>', '=', '<']).next()).collect();
+fn imports(python: &Path, requirements: &str) -> bool {
+    let names = requirements.lines().filter(|line| !line.starts_with('#'));
+    let names: Vec<&str> = names.filter_map(|line| line.split(['>', '=', '<', '[']).next()).collect();
     process::succeeds(Command::new(python).args(["-c", &format!("import {}", names.join(", "))]))
 }
 

@@ -1,3 +1,10 @@
-//! The collector against real servers on loopback.
+//! The collector against real servers on loopback, and the program as an operator runs it.
 
+mod cli;
 mod http;
+mod kill;
+mod once;
+mod program;
+mod providers;
+mod readers;
+mod trouble;
