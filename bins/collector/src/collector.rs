@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, ensure};
 use tidemill_metrics::Registry;
 use tidemill_shell::logs::Redactor;
-use tidemill_storage::Store;
+use tidemill_storage::{Scan, Store};
 
 use crate::bridge::Meters;
 use crate::config::Config;
@@ -73,7 +73,7 @@ impl Collector {
         }
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let store = open_store(&data, &datasets)?;
-        let ledger = Ledger::load(&store)?;
+        let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
         let rhythm = Rhythm { group: config.collector.group_commit, publish_every: config.collector.publish_every };
         let (writer, writing) = Writer::start(store.clone(), rhythm)?;
         Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing })

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use tidemill_storage::arrow::arrow_array::{Array as _, AsArray as _, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use tidemill_storage::arrow::arrow_array::cast::AsArray as _;
+use tidemill_storage::arrow::arrow_array::types::{Int64Type, TimestampNanosecondType};
+use tidemill_storage::arrow::arrow_array::{Array as _, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use tidemill_storage::{Partition, Scan, Store, TableSpec};
+use tidemill_storage::{Batches, TableSpec};
 
 /// Name of the table.
 pub const TABLE: &str = "ledger";
@@ -66,10 +68,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads the ledger back from the store.
-    pub fn load(store: &Store) -> Result<Self> {
+    /// Reads the ledger back from a scan of its table.
+    pub fn load(batches: Result<Batches, tidemill_storage::Error>) -> Result<Self> {
         let mut ledger = Self::default();
-        for batch in store.scan(TABLE, &Scan::default()).context("cannot read the ledger")? {
+        for batch in batches.context("cannot read the ledger")? {
             ledger.take(&batch.context("cannot read the ledger")?)?;
         }
         Ok(ledger)
@@ -128,7 +130,7 @@ impl Ledger {
 
 /// The table as the store knows it.
 pub fn table() -> TableSpec {
-    TableSpec::new(TABLE, schema(), ["dataset", "symbol"], Partition::None)
+    TableSpec::new(TABLE, schema(), ["dataset", "symbol"])
 }
 
 /// One entry as a batch of one row.

@@ -27,7 +27,7 @@ const RAW_MAX: usize = 64 << 10;
 pub fn bars_table(dataset: &Dataset, daily: bool) -> TableSpec {
     let partition =
         if daily { Partition::Year { column: "ts".into() } } else { Partition::Day { column: "ts".into() } };
-    TableSpec::new(&dataset.name, bars_schema(dataset.fractional_volume), ["symbol", "ts"], partition)
+    TableSpec::new(&dataset.name, bars_schema(dataset.fractional_volume), ["symbol", "ts"]).partition(partition)
 }
 
 /// Columns of a dataset of bars.
@@ -71,7 +71,7 @@ pub fn bars_batch(schema: &SchemaRef, bars: Bars) -> Result<RecordBatch> {
 
 /// The table of quarantined rows: key (dataset, symbol, received_at, ordinal), so nothing is ever overwritten.
 pub fn quarantine_table() -> TableSpec {
-    TableSpec::new(QUARANTINE, quarantine_schema(), ["dataset", "symbol", "received_at", "ordinal"], Partition::None)
+    TableSpec::new(QUARANTINE, quarantine_schema(), ["dataset", "symbol", "received_at", "ordinal"])
 }
 
 /// Quarantined rows of one answer.

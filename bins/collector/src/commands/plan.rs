@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use tidemill_metrics::Registry;
 use tidemill_shell::exit::{Exit, Failure, OrExit as _};
-use tidemill_storage::Store;
+use tidemill_storage::{Scan, Store};
 
 use super::{Surroundings, base, load, print};
 use crate::args::Configured;
@@ -59,7 +59,7 @@ fn read_ledger(config: &Config) -> Result<Ledger> {
     if !data.join("parquet").join(ledger::TABLE).exists() {
         return Ok(Ledger::default());
     }
-    Ledger::load(&Store::open_read_only(data)?)
+    Ledger::load(Store::open_read_only(data)?.scan(ledger::TABLE, &Scan::new()))
 }
 
 fn span(time: Duration) -> String {

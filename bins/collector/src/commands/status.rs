@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tidemill_shell::exit::{Exit, Failure, OrExit as _};
-use tidemill_storage::Store;
+use tidemill_storage::{Scan, Store};
 
 use super::print;
 use crate::args::Stored;
-use crate::ledger::{Answered, Ledger};
+use crate::ledger::{self, Answered, Ledger};
 
 /// One dataset as the published ledger shows it.
 #[derive(Debug, Default, Serialize)]
@@ -39,7 +39,7 @@ pub(super) fn status(args: &Stored) -> Result<Exit, Failure> {
 fn read(args: &Stored) -> Result<BTreeMap<String, Dataset>> {
     let data = &args.data;
     let store = Store::open_read_only(data).with_context(|| format!("nothing to read in {}", data.display()))?;
-    let ledger = Ledger::load(&store)?;
+    let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
     let now = SystemTime::now();
     let mut datasets = BTreeMap::<String, Dataset>::new();
     for (name, _, entry) in ledger.all() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use tidemill_shell::exit::{Exit, Failure, OrExit as _};
-use tidemill_storage::{Store, VerifyReport};
+use tidemill_storage::{Scan, Store, VerifyReport};
 
 use super::print;
 use crate::args::Stored;
@@ -28,7 +28,7 @@ fn examine(args: &Stored) -> Result<(VerifyReport, usize)> {
     let data = &args.data;
     let report = tidemill_storage::verify(data).with_context(|| format!("cannot verify {}", data.display()))?;
     let store = Store::open_read_only(data)?;
-    let ledger = Ledger::load(&store)?;
+    let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
     let sums = |entry: &ledger::Entry| entry.received == entry.accepted + entry.quarantined + entry.duplicate;
     let unbalanced = ledger.all().filter(|(_, _, entry)| !sums(entry)).count();
     Ok((report, unbalanced))

@@ -67,7 +67,7 @@ fn acknowledged(data: &Path) -> HashMap<String, SystemTime> {
     }
     let builder = Store::builder(tidemill_storage::Config::default());
     let store = builder.table(ledger::table()).open(data).unwrap();
-    let ledger = Ledger::load(&store).unwrap();
+    let ledger = Ledger::load(store.scan(ledger::TABLE, &tidemill_storage::Scan::new())).unwrap();
     let entries = ledger.of("us_daily").map(|(symbol, entry)| (symbol.to_owned(), entry.at)).collect();
     store.close().unwrap();
     entries
