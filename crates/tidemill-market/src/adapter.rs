@@ -83,6 +83,12 @@ impl Adapter {
         request::build(&self.mapping, ask, key)
     }
 
+    /// The request for [`Reading::next`]: always to the provider's own host, whatever host the answer names, and with
+    /// the key put in again. `None` if the address is no plain path and query.
+    pub fn request_next(&self, ask: &Ask<'_>, next: &str, key: Option<&str>) -> Option<RequestParts> {
+        request::next_page(&self.mapping, ask, next, key)
+    }
+
     /// Reads an answer. Never fails and never panics: what cannot be read is a [`Class`](crate::Class) that says so.
     pub fn read(&self, ask: &Ask<'_>, answer: Answer<'_>, checks: &Checks) -> Reading {
         crate::classify::read(&self.mapping, ask, answer, checks)

@@ -4,13 +4,14 @@
 use crate::checks::Checks;
 use crate::hints;
 use crate::json::{Kind, Tape, Value};
-use crate::mapping::{Mapping, Meaning, Shape, Sign, Variables};
+use crate::mapping::{Mapping, Meaning, Shape, Sign, TimeFormat, Variables};
 use crate::reading::{Answer, Class, Header, Reading, Refused};
 use crate::request::Ask;
 use crate::rows::{Columns, Found, Reader, value_at};
 use crate::rule::Rule;
 use crate::series;
 use crate::sheet::{Accounted, Place, Sheet};
+use crate::zone::Zone;
 
 pub(crate) fn read(mapping: &Mapping, ask: &Ask<'_>, answer: Answer<'_>, checks: &Checks) -> Reading {
     let bound = checks.max_body.min(u32::MAX as usize - 1);
@@ -211,15 +212,30 @@ impl Desk<'_> {
                 sheet.flags.add(Rule::V13, None, || format!("{name} is {said:?}, was {wanted:?}"));
             }
         }
-        let names = &self.mapping.header.zone_names;
-        if let Some(zone) = header.zone.as_ref().filter(|zone| !names.is_empty() && !names.contains(zone)) {
-            let reason = format!("times are in {:?}, not in {:?}", hints::short(zone), names[0]);
-            // A date stays the date of its exchange; a time of day in another zone would be stored hours off.
-            if self.ask.interval.is_daily() {
-                sheet.flags.add(Rule::V13, None, || reason);
-            } else {
-                sheet.reject_all(Rule::V13, reason);
+        self.check_zone(root, header, sheet);
+    }
+
+    /// V13: a zone that is not the mapping's own would move times.
+    fn check_zone(&self, root: Value<'_, '_>, header: &Header, sheet: &mut Sheet<'_>) {
+        let at = &self.mapping.header;
+        let foreign =
+            header.zone.as_ref().filter(|zone| !at.zone_names.is_empty() && !at.zone_names.contains(zone));
+        let Some(zone) = foreign else { return };
+        let offset = value_at(root, &at.zone_offset, self.variables).filter(|_| !at.zone_offset.is_empty());
+        let offset =
+            offset.and_then(|value| value.source().parse::<i32>().ok()).filter(|s| s.abs() <= 86_400);
+        let named = self.mapping.time.format == TimeFormat::Naive;
+        match (self.ask.interval.is_daily(), offset) {
+            // A date that is written stays the date of its exchange.
+            (true, _) if named => {
+                sheet.flags.add(Rule::V13, None, || format!("times are in {:?}", hints::short(zone)))
             }
+            // An instant becomes a date by an offset that may be an hour off half the year: far from midnight.
+            (true, Some(seconds)) => sheet.set_zone(Zone::East(seconds)),
+            _ => sheet.reject_all(
+                Rule::V13,
+                format!("times are in {:?}, not in {:?}", hints::short(zone), at.zone_names[0]),
+            ),
         }
     }
 

@@ -172,6 +172,9 @@ pub struct HeaderAt {
     /// Zone of the times.
     #[serde(default)]
     pub zone: Vec<String>,
+    /// Seconds east of UTC: the dates of daily bars in a zone that is not the mapping's own.
+    #[serde(default)]
+    pub zone_offset: Vec<String>,
     /// Names under which the provider writes the mapping's own zone; another one in the header breaks V13.
     #[serde(default)]
     pub zone_names: Vec<String>,

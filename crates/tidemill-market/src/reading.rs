@@ -72,7 +72,7 @@ pub struct Reading {
     pub retry_after: Option<Duration>,
     /// The window the provider's words name: "25 requests per day" gives 24 hours.
     pub quota_window: Option<Duration>,
-    /// Address of the next page, if the answer is one of several.
+    /// Address of the next page, if the answer is one of several: for [`Adapter::request_next`](crate::Adapter::request_next).
     pub next: Option<String>,
     /// What the header of the answer says about its rows.
     pub header: Header,

@@ -65,6 +65,43 @@ pub(crate) fn build(mapping: &Mapping, ask: &Ask<'_>, key: Option<&str>) -> Requ
     RequestParts { path_and_query, headers, redacted, redacted_headers }
 }
 
+/// The request for the page at `next`: its path and query at the provider's own host, with the key put in again.
+pub(crate) fn next_page(
+    mapping: &Mapping,
+    ask: &Ask<'_>,
+    next: &str,
+    key: Option<&str>,
+) -> Option<RequestParts> {
+    let path = match next.split_once("://") {
+        Some((_, rest)) => &rest[rest.find('/')?..],
+        None => next,
+    };
+    // What a body says goes into a request line: nothing that could end the line or hide in it.
+    if !path.starts_with('/')
+        || path.starts_with("//")
+        || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    {
+        return None;
+    }
+    let template = Template {
+        path: String::new(),
+        query: mapping.request.query.iter().filter(|(_, value)| value.contains("{key}")).cloned().collect(),
+        query_with_start: Vec::new(),
+        query_without_start: Vec::new(),
+        headers: mapping.request.headers.clone(),
+    };
+    let none = Variables::new();
+    let fill = |key: Option<&str>| {
+        let values = Values { ask, key, variables: &none };
+        let added = values.path_and_query(&template);
+        let added = if path.contains('?') { added.replacen('?', "&", 1) } else { added };
+        (format!("{path}{added}"), values.headers(&template))
+    };
+    let (path_and_query, headers) = fill(key);
+    let (redacted, redacted_headers) = fill(key.map(|_| "***"));
+    Some(RequestParts { path_and_query, headers, redacted, redacted_headers })
+}
+
 struct Values<'a> {
     ask: &'a Ask<'a>,
     key: Option<&'a str>,

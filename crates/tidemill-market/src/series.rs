@@ -2,7 +2,7 @@
 
 use crate::bars::Bars;
 use crate::checks::Checks;
-use crate::date::Date;
+use crate::date::{Date, SECOND_NS};
 use crate::flags::Flags;
 use crate::interval::Interval;
 use crate::rule::Rule;
@@ -24,6 +24,7 @@ const STALE_RUN: usize = 3;
 
 pub(crate) fn flag(bars: &Bars, interval: Interval, checks: &Checks, flags: &mut Flags) {
     flag_gaps(bars, interval, checks, flags);
+    flag_labels(bars, interval, checks, flags);
     flag_jumps(bars, flags);
     flag_repeats(bars, flags);
 }
@@ -45,6 +46,25 @@ fn flag_gaps(bars: &Bars, interval: Interval, checks: &Checks, flags: &mut Flags
     flags.add(Rule::V7, gap.map(Date::midnight_ns), || {
         format!("{} of {expected} sessions from {first} to {last} have no bar", expected - bars.len())
     });
+}
+
+/// V6: bars at the close and none at the open are named after their end; ours are named after their start.
+fn flag_labels(bars: &Bars, interval: Interval, checks: &Checks, flags: &mut Flags) {
+    let (Some(calendar), false) = (checks.calendar, interval.is_daily()) else { return };
+    let (mut opens, mut closes) = (0, None);
+    for ts in &bars.ts_ns {
+        let (date, of_day) = calendar.zone().to_local(*ts);
+        let minute = of_day / (60 * SECOND_NS);
+        opens += u32::from(minute == i64::from(calendar.open_minute()));
+        if calendar.close_minute(date).is_some_and(|close| minute == i64::from(close)) {
+            closes = closes.or(Some(*ts));
+        }
+    }
+    if opens == 0 && closes.is_some() {
+        flags.add(Rule::V6, closes, || {
+            "a bar at the close and none at the open: times seem to name the end".into()
+        });
+    }
 }
 
 /// V8 and V9.

@@ -11,6 +11,7 @@ use crate::mapping::Time;
 use crate::reading::Quarantined;
 use crate::rule::Rule;
 use crate::timestamp;
+use crate::zone::Zone;
 
 /// Time, open, high, low, close, volume as they stand in the answer, or why one of them does not.
 pub(crate) type Cells<'a> = [Result<Cow<'a, str>, &'static str>; 6];
@@ -86,6 +87,11 @@ impl<'c> Sheet<'c> {
     /// Turns away every row that follows.
     pub(crate) fn reject_all(&mut self, rule: Rule, reason: String) {
         self.reject.get_or_insert((rule, reason));
+    }
+
+    /// Dates daily bars by another zone than the mapping's.
+    pub(crate) fn set_zone(&mut self, zone: Zone) {
+        self.time.zone = zone;
     }
 
     pub(crate) fn received(&self) -> usize {

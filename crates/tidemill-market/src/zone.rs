@@ -14,6 +14,9 @@ pub enum Zone {
     /// New York: UTC-5, in summer UTC-4, by the rules of 1967, 1987 and 2007.
     #[serde(rename = "America/New_York")]
     NewYork,
+    /// So many seconds east of UTC, as the header of an answer says.
+    #[serde(skip)]
+    East(i32),
 }
 
 /// What a local time means.
@@ -31,8 +34,10 @@ impl Zone {
     /// The instant at which clocks show `date` and so many nanoseconds since midnight.
     pub(crate) fn to_utc(self, date: Date, of_day_ns: i64) -> Local {
         let local = date.midnight_ns().saturating_add(of_day_ns);
-        if self == Zone::Utc {
-            return Local::One(local);
+        match self {
+            Zone::Utc => return Local::One(local),
+            Zone::East(seconds) => return Local::One(local.saturating_sub(i64::from(seconds) * SECOND_NS)),
+            Zone::NewYork => {}
         }
         let (summer, winter) = (local + 4 * HOUR_NS, local + 5 * HOUR_NS);
         match (is_summer(summer), !is_summer(winter)) {
@@ -47,6 +52,7 @@ impl Zone {
     pub(crate) fn to_local(self, ts_ns: i64) -> (Date, i64) {
         let offset = match self {
             Zone::Utc => 0,
+            Zone::East(seconds) => i64::from(seconds) * SECOND_NS,
             Zone::NewYork if is_summer(ts_ns) => -4 * HOUR_NS,
             Zone::NewYork => -5 * HOUR_NS,
         };

@@ -38,6 +38,18 @@ fn agrees_with_the_reference_on_every_day_from_1986_to_2026() {
 }
 
 #[test]
+fn counts_of_sessions_and_early_closes_are_those_of_the_reference() {
+    let xnys = Calendar::xnys();
+    let (first, last) = (day("1986-01-01"), day("2026-12-31"));
+    assert_eq!(xnys.sessions_between(first, last), 10_329);
+    let whole_day = 390 * 60_000_000_000;
+    let early = xnys
+        .sessions(first, last)
+        .filter(|d| xnys.close_ns(*d).unwrap() - xnys.open_ns(*d).unwrap() != whole_day);
+    assert_eq!(early.count(), 81);
+}
+
+#[test]
 fn names() {
     assert_eq!(Calendar::by_name("XNYS").unwrap(), Some(Calendar::xnys()));
     assert_eq!(Calendar::by_name("none").unwrap(), None);

@@ -110,6 +110,11 @@ fn yahoo() {
         assert_eq!(reading.bars.len(), Calendar::xnys().sessions_between(first, last));
         assert_eq!(reading.header.currency.as_deref(), Some("USD"));
     }
+    if let Some(fixture) = recording("yahoo/chart-WSKT.JK-2020-01-01-to-2020-01-03.json") {
+        let reading = read(&yahoo, &Ask::daily("WSKT.JK"), &body_of(&fixture), &always());
+        assert_eq!((reading.class, reading.bars.len()), (Class::Ok, 1));
+        assert_eq!(Date::from_ts_ns(reading.bars.ts_ns[0]).to_string(), "2020-01-02");
+    }
     if let Some(fixture) = recording("yahoo/chart-notimestamp-quotes-length.fake.json") {
         let reading = read(&yahoo, &Ask::daily("AAPL"), &body_of(&fixture), &xnys());
         assert_eq!((reading.class, rules(&reading)), (Class::Malformed, vec![Rule::V15]));

@@ -61,6 +61,24 @@ fn no_key_shows() {
 }
 
 #[test]
+fn the_next_page_is_asked_of_the_same_host_with_the_key() {
+    let ask = Ask::daily("AAPL");
+    let polygon = Adapter::by_name("polygon").unwrap();
+    let next =
+        polygon.request_next(&ask, "https://elsewhere.example/v2/aggs?cursor=abc%3D", Some(KEY)).unwrap();
+    assert_eq!(next.path_and_query, "/v2/aggs?cursor=abc%3D");
+    assert_eq!(next.headers, [("Authorization".to_owned(), format!("Bearer {KEY}"))]);
+    assert!(!format!("{next:?}").contains("s3cr3t"));
+    let alpha = Adapter::alpha_vantage(Format::Json);
+    let next = |address: &str| alpha.request_next(&ask, address, Some(KEY)).map(|r| r.path_and_query);
+    assert_eq!(next("/query?page=2").unwrap(), "/query?page=2&apikey=s3cr3t%2Fkey");
+    assert_eq!(next("https://x/query").unwrap(), "/query?apikey=s3cr3t%2Fkey");
+    for bad in ["", "x", "https://x", "//evil/x", "/a b", "/a\r\nHost: x", "/\u{e9}", "/a#b"] {
+        assert_eq!(next(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
 fn intervals() {
     let alpha = Adapter::alpha_vantage(Format::Json);
     assert!(

@@ -67,6 +67,9 @@ fn fields_missing_doubled_or_of_another_kind() {
     let reading = read(&Adapter::alpha_vantage(Format::Csv), &Ask::daily("AAPL"), csv, &xnys());
     assert_eq!((reading.bars.len(), rules(&reading)), (1, vec![Rule::V15]));
     assert_eq!(reading.quarantined[0].raw, b"2024-01-03,10,12,9,11");
+    let long = csv.replace(",9,11\n", ",9,11,100,7\n");
+    let reading = read(&Adapter::alpha_vantage(Format::Csv), &Ask::daily("AAPL"), &long, &xnys());
+    assert_eq!((reading.bars.len(), rules(&reading)), (1, vec![Rule::V15]));
     let cut = read(&Adapter::alpha_vantage(Format::Csv), &Ask::daily("AAPL"), csv.trim_end(), &xnys());
     assert!(flagged(&cut).contains(&Rule::V15));
 }
@@ -134,6 +137,15 @@ fn intraday_rows_keep_to_sessions_grid_and_zone() {
     assert_eq!(one("2024-01-02 09:30:00").flags, []);
     assert_eq!(flagged(&one("2024-01-02 16:00:00")), [Rule::V6]);
     assert_eq!(rules(&one("2024-01-02 09:31:00")), [Rule::V6]);
+    let named_after = |times: &[&str]| {
+        let lines: String = times.iter().map(|time| format!("2024-01-02 {time},10,12,9,11,100\n")).collect();
+        let body = format!("timestamp,open,high,low,close,volume\n{lines}");
+        let reading = read(&adapter, &ask, &body, &xnys());
+        reading.flags.iter().filter(|flag| flag.reason.contains("name the end")).count()
+    };
+    assert_eq!(named_after(&["09:35", "12:00", "16:00"]), 1);
+    assert_eq!(named_after(&["09:30", "12:00", "15:55"]), 0);
+    assert_eq!(named_after(&["09:30", "12:00", "16:00"]), 0);
     assert_eq!(rules(&one("2024-01-01 09:30:00")), [Rule::V6]);
     assert_eq!(rules(&one("2024-03-10 02:30:00")), [Rule::V1]);
     assert_eq!(rules(&one("2024-01-02")), [Rule::V1]);

@@ -52,6 +52,7 @@ fn alpha_vantage_says_no_with_200_and_also_when_csv_was_asked() {
         (200, r#"{"Error Message":"Something else."}"#, OTHER),
         (200, "{}", Class::Malformed),
         (200, "", Class::Malformed),
+        (200, include_str!("../../README.md"), Class::Malformed),
         (200, "[]", Class::Malformed),
         (200, "null", Class::Malformed),
         (200, r#"{"Time Series (Daily)": null}"#, Class::Malformed),
@@ -211,6 +212,15 @@ fn yahoo_has_nulls_and_no_timestamps_when_empty() {
     assert_eq!((reading.received, reading.bars.len(), rules(&reading)), (3, 2, vec![Rule::V15]));
     let reading = read(&yahoo, &Ask::daily("AAPL"), &chart("", "[2,2]"), &xnys());
     assert_eq!((reading.class, reading.received), (Class::Malformed, 2));
+    // Jakarta's 09:00 is still the evening before in New York: the header's own offset dates the bar.
+    let body = r#"{"chart":{"result":[{"meta":{"symbol":"WSKT.JK","gmtoffset":25200,"exchangeTimezoneName":"Asia/Jakarta"},
+        "timestamp":[1577930400],"indicators":{"quote":[{"open":[2],"high":[3],"low":[1],"close":[2],"volume":[5]}]}}],"error":null}}"#;
+    let reading = read(&yahoo, &Ask::daily("WSKT.JK"), body, &always());
+    assert_eq!(reading.bars.ts_ns, [day("2020-01-02").midnight_ns()]);
+    let unknown = body.replace("\"gmtoffset\":25200,", "");
+    assert_eq!(rules(&read(&yahoo, &Ask::daily("WSKT.JK"), &unknown, &always())), [Rule::V13]);
+    let minute = Ask { interval: Interval::Minute(5), ..Ask::daily("WSKT.JK") };
+    assert_eq!(rules(&read(&yahoo, &minute, body, &always())), [Rule::V13]);
     expect(
         "yahoo",
         &[
