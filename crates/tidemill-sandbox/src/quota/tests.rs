@@ -248,3 +248,14 @@ fn sliding_counter_admits_what_haproxy_does() {
         assert!(admitted.abs_diff(haproxy) <= 2, "{admitted} at {at} ms");
     }
 }
+
+/// nginx 1.22 with 75 a minute and a burst of 74, each time asked until it refused, admitted in all 75, 77, 79, 85 and 90.
+#[test]
+fn leaky_admits_what_nginx_does() {
+    let mut leaky = Leaky::new(75, Duration::from_secs(60), 74);
+    let mut admitted = 0usize;
+    for (at, nginx) in [(0, 75usize), (2, 77), (4, 79), (8, 85), (12, 90)] {
+        admitted += (0..120).filter(|_| leaky.admit(Duration::from_secs(at), 1).is_admitted()).count();
+        assert!(admitted.abs_diff(nginx) <= 1, "{admitted} in all at {at} s");
+    }
+}
