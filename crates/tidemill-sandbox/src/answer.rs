@@ -63,6 +63,11 @@ impl Ask {
         if names.len() > twelve_data::MAX_BATCH {
             return Err(problem_in(path, "**symbol** holds at most 120 symbols"));
         }
+        if let Dialect::TwelveData { bars } = dialect
+            && bars * names.len() > twelve_data::MAX_BATCH_BARS
+        {
+            return Err(problem_in(path, "**outputsize** times the number of symbols is above 20000"));
+        }
         let symbols = names.into_iter().map(|name| (name.to_owned(), symbols.position(name))).collect();
         Ok(Self { symbols, dialect })
     }

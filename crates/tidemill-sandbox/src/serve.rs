@@ -28,8 +28,8 @@ use crate::sandbox::Sandbox;
 use crate::stats::{Stats, SymbolStats};
 use crate::wire::{Reset, Wire};
 
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may stand idle or take to send the head of a request; as long as nginx waits.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// A pause after the system refused to accept, as when it has no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
@@ -131,7 +131,7 @@ async fn connection(stream: TcpStream, desk: Arc<Desk>, mut stopped: watch::Rece
     let service = service_fn(move |request| Arc::clone(&desk).respond(request, reset.clone()));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 * 1024);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100);
     let mut connection = pin!(builder.serve_connection(wire, service));
     // An error here is the client's, or a fault we were told to commit; the books have both.
     tokio::select! {

@@ -9,6 +9,8 @@ use crate::series::{Series, date_text};
 
 /// The most symbols of one batch.
 pub(crate) const MAX_BATCH: usize = 120;
+/// The most bars of one batch, whatever its symbols have: 2.5 MB of text.
+pub(crate) const MAX_BATCH_BARS: usize = 20_000;
 const DEFAULT_BARS: usize = 30;
 const MAX_BARS: usize = 5000;
 

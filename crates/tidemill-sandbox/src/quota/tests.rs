@@ -236,3 +236,26 @@ fn known_behaviour_at_the_edges() {
         quota.admit(Duration::MAX, u32::MAX);
     }
 }
+
+/// HAProxy 2.6 with 75 in 10 s, each time asked until it refused, admitted 75, 0, 2, 17, 19 and 38. It rounds the share of
+/// the last window down, so it may let one or two more through than the exact count.
+#[test]
+fn sliding_counter_admits_what_haproxy_does() {
+    let mut counter = SlidingCounter::new(75, Duration::from_secs(10));
+    let measured = [(0, 75), (9_900, 0), (10_100, 2), (12_500, 17), (15_000, 19), (20_000, 38)];
+    for (at, haproxy) in measured {
+        let admitted = (0..120).filter(|_| counter.admit(Duration::from_millis(at), 1).is_admitted()).count();
+        assert!(admitted.abs_diff(haproxy) <= 2, "{admitted} at {at} ms");
+    }
+}
+
+/// nginx 1.22 with 75 a minute and a burst of 74, each time asked until it refused, admitted in all 75, 77, 79, 85 and 90.
+#[test]
+fn leaky_admits_what_nginx_does() {
+    let mut leaky = Leaky::new(75, Duration::from_secs(60), 74);
+    let mut admitted = 0usize;
+    for (at, nginx) in [(0, 75usize), (2, 77), (4, 79), (8, 85), (12, 90)] {
+        admitted += (0..120).filter(|_| leaky.admit(Duration::from_secs(at), 1).is_admitted()).count();
+        assert!(admitted.abs_diff(nginx) <= 1, "{admitted} in all at {at} s");
+    }
+}

@@ -143,7 +143,7 @@ async fn stats_tell_the_truth_about_every_request_and_symbol() {
 
 #[tokio::test]
 async fn the_server_counts_before_it_answers() {
-    let delay = Duration::from_millis(400);
+    let delay = Duration::from_secs(2);
     let running = start(Config { latency: Latency::Fixed { delay }, ..open() }).await;
     let begun = Instant::now();
     let (addr, target) = (running.addr(), daily("IBM", "k1"));

@@ -101,6 +101,29 @@ async fn what_it_says_it_serves_is_what_it_serves() {
     assert!(sandbox.bars("NONE").is_none());
 }
 
+/// Golden rows: who keeps a harvest of one version may compare it with the next.
+#[tokio::test]
+async fn resampled_series_stay_what_they_were() {
+    let running = start(Config::default()).await;
+    for (symbol, newest, oldest) in [
+        (
+            "SYM0005",
+            "2013-03-01,166.1500,166.3200,160.1100,164.1600,25274100",
+            "2006-12-22,49.5000,49.8100,49.1300,49.5900,14749600",
+        ),
+        (
+            "SYM0999",
+            "2013-03-01,256.8600,258.1300,251.2100,251.5500,19705900",
+            "2002-09-13,161.8900,166.1000,159.8700,160.5200,42000600",
+        ),
+    ] {
+        let target = format!("{}&outputsize=full&datatype=csv", daily(symbol, "k1"));
+        let answer = get(running.addr(), &target).await;
+        let mut rows = answer.text().lines().skip(1);
+        assert_eq!((rows.next(), rows.last()), (Some(newest), Some(oldest)));
+    }
+}
+
 /// Peak memory of this process in KiB.
 #[cfg(target_os = "linux")]
 fn peak_kib() -> u64 {

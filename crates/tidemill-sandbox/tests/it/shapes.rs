@@ -64,6 +64,13 @@ async fn twelve_data_answers_singly_and_in_batches() {
     );
 
     assert_eq!(get(running.addr(), &ask("symbol=NONE")).await.json()["code"], 404);
+    let many = |count: usize, bars: usize| {
+        ask(&format!("symbol={}&outputsize={bars}", vec!["IBM"; count].join(",")))
+    };
+    assert!(get(running.addr(), &many(5, 4000)).await.body.len() < 2_500_000);
+    for beyond in [many(5, 4001), many(121, 1)] {
+        assert_eq!(get(running.addr(), &beyond).await.json()["code"], 400);
+    }
     for wrong in ["/time_series?symbol=AAPL&apikey=k1", &ask("outputsize=3"), &ask("symbol=IBM&outputsize=0")]
     {
         assert_eq!(get(running.addr(), wrong).await.json()["code"], 400, "{wrong}");
