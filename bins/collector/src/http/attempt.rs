@@ -15,21 +15,21 @@ use http::{HeaderMap, Request, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{HttpInfo, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
 use rustls::RootCertStore;
-use serde::Serialize;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::call::{Answer, Call};
 use super::config::Config;
-use super::connect::Connector;
+use super::connect::{Abandon, Connector};
 use super::dns::{CachedDns, Resolve, System};
 use super::error::{self, BuildError, FetchError, FetchErrorKind, TimeoutPhase};
 use super::inflate::{Encoding, InflaterPool, Refusal};
 use super::pool::Pool;
 use super::redact::{Redaction, redact_uri};
+use super::stats::Stats;
 use super::timeout::Watch;
 use super::tls;
 use super::user_agent::{UserAgent, UserAgentLayer};
@@ -81,39 +81,6 @@ impl Service<Call> for Attempt {
     }
 }
 
-/// Counters of one [`Attempt`] and its clones; all monotone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Requests handed to the client, a connection found or not.
-    pub sent: u64,
-    /// Answers complete with their body, whatever their status.
-    pub answered: u64,
-    /// Attempts that brought no answer.
-    pub failed: u64,
-    /// Attempts that found no free place in the pool at once.
-    pub waited_for_connection: u64,
-    /// Bytes of bodies as sent.
-    pub wire_bytes: u64,
-    /// Bytes of bodies after inflation.
-    pub body_bytes: u64,
-}
-
-impl Stats {
-    /// What was counted after `earlier`.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            sent: self.sent.saturating_sub(earlier.sent),
-            answered: self.answered.saturating_sub(earlier.answered),
-            failed: self.failed.saturating_sub(earlier.failed),
-            waited_for_connection: self.waited_for_connection.saturating_sub(earlier.waited_for_connection),
-            wire_bytes: self.wire_bytes.saturating_sub(earlier.wire_bytes),
-            body_bytes: self.body_bytes.saturating_sub(earlier.body_bytes),
-        }
-    }
-}
-
 /// Builds an [`Attempt`].
 pub struct AttemptBuilder {
     config: Config,
@@ -147,7 +114,8 @@ impl AttemptBuilder {
             .map_err(|error| BuildError::new("user_agent", "must be visible ASCII").because(error))?;
         let resolver = self.resolver.unwrap_or_else(|| Arc::new(System));
         let dns = CachedDns::new(resolver, config.dns_ttl, config.dns_max_names);
-        let connector = Connector::new(dns, tls::connector(&config, self.roots)?, config.connect_timeout);
+        let tls = tls::connector(&config, self.roots)?;
+        let connector = Connector::new(dns, tls, config.connect_timeout, config.http2_only);
         let shared = Shared {
             pool: Pool::new(&config, connector),
             inflaters: InflaterPool::default(),
@@ -270,7 +238,8 @@ impl Shared {
         let encoding = Encoding::of(&headers).map_err(|name| {
             Failure::new(FetchErrorKind::BadEncoding, true).note(format!("content-encoding {name}"))
         })?;
-        let (body, wire_bytes) = self.body(body, encoding, &mut watch).await?;
+        let abandon = parts.extensions.get::<Abandon>().cloned();
+        let (body, wire_bytes) = self.body(body, abandon, encoding, &mut watch).await?;
         if encoding.is_some() {
             headers.remove(CONTENT_ENCODING);
             headers.remove(CONTENT_LENGTH);
@@ -297,25 +266,28 @@ impl Shared {
         mut request: Request<Full<Bytes>>,
         watch: &mut Watch<'_>,
     ) -> Result<(Instant, http::Response<Incoming>), Failure> {
-        let mut captured = capture_connection(&mut request);
+        let captured = capture_connection(&mut request);
         let sent_at = Instant::now();
         self.sent.fetch_add(1, Ordering::Relaxed);
         let mut answer = pin!(self.pool.client().request(request));
+        // Declared after the request, so that it is dropped before it.
+        let mut unanswered = Unanswered { captured, done: false };
         let mut connected = false;
         let done = loop {
             tokio::select! {
                 biased;
                 head = &mut answer => break Ok(head),
-                _ = captured.wait_for_connection_metadata(), if !connected => {
+                _ = unanswered.captured.wait_for_connection_metadata(), if !connected => {
                     connected = true;
                     watch.listen();
                 }
                 phase = watch.late() => break Err(phase),
             }
         };
-        let connected = captured.connection_metadata().is_some();
+        let connected = unanswered.captured.connection_metadata().is_some();
         match done {
             Ok(Ok(head)) => {
+                unanswered.done = true;
                 watch.heard();
                 Ok((sent_at, head))
             }
@@ -339,9 +311,12 @@ impl Shared {
     async fn body(
         &self,
         mut body: Incoming,
+        abandon: Option<Abandon>,
         encoding: Option<Encoding>,
         watch: &mut Watch<'_>,
     ) -> Result<(Bytes, u64), Failure> {
+        // Dropped before the body, which is an argument.
+        let mut unread = Unread(abandon);
         let too_large =
             || Failure::new(FetchErrorKind::BodyTooLarge, true).note(format!("{} bytes", self.body_max));
         let announced = body.size_hint().exact();
@@ -375,6 +350,7 @@ impl Shared {
                 Sink::Inflated(inflater) => inflater.push(&data).map_err(|why| self.refused(why))?,
             }
         }
+        unread.0 = None;
         let whole = match sink {
             Sink::Plain(plain) => plain.finish(),
             Sink::Inflated(inflater) => inflater.finish().map_err(|why| self.refused(why))?,
@@ -389,6 +365,35 @@ impl Shared {
             }
             Refusal::Corrupt => Failure::new(FetchErrorKind::BadEncoding, true).because(why),
             Refusal::Truncated => Failure::new(FetchErrorKind::Truncated, true).because(why),
+        }
+    }
+}
+
+/// A request whose answer has not begun. Dropped so, its connection is abandoned.
+struct Unanswered {
+    captured: CaptureConnection,
+    done: bool,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if !self.done
+            && let Some(connected) = &*self.captured.connection_metadata()
+        {
+            let mut extras = http::Extensions::new();
+            connected.get_extras(&mut extras);
+            drop(Unread(extras.remove()));
+        }
+    }
+}
+
+/// A body that was not read to its end. Dropped so, its connection is abandoned.
+struct Unread(Option<Abandon>);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(abandon) = &self.0 {
+            abandon.set();
         }
     }
 }

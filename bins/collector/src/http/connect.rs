@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -49,14 +51,15 @@ pub(super) struct Connector {
     tcp: HttpConnector<CachedDns>,
     tls: TlsConnector,
     timeout: Duration,
+    http2_only: bool,
 }
 
 impl Connector {
-    pub(super) fn new(dns: CachedDns, tls: TlsConnector, timeout: Duration) -> Self {
+    pub(super) fn new(dns: CachedDns, tls: TlsConnector, timeout: Duration, http2_only: bool) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(dns);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        Self { tcp, tls, timeout }
+        Self { tcp, tls, timeout, http2_only }
     }
 
     async fn connect(mut self, uri: Uri) -> Result<Stream, ConnectFailure> {
@@ -65,9 +68,9 @@ impl Connector {
             _ => None,
         };
         let tcp = self.tcp.call(uri).await.map_err(tcp_failure)?;
-        let Some(name) = tls_name else { return Ok(Stream::Plain(tcp)) };
+        let Some(name) = tls_name else { return Ok(Stream::new(Io::Plain(tcp), self.http2_only)) };
         match self.tls.connect(name, tcp.into_inner()).await {
-            Ok(stream) => Ok(Stream::Tls(TokioIo::new(Box::new(stream)))),
+            Ok(stream) => Ok(Stream::new(Io::Tls(TokioIo::new(Box::new(stream))), self.http2_only)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(ConnectFailure::Tls(error.into()))
             }
@@ -114,59 +117,116 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection, plain or within TLS.
-pub(super) enum Stream {
+pub(super) struct Stream {
+    io: Io,
+    /// Absent where several requests share the connection: there a stream is reset, not all of them.
+    abandon: Option<Abandon>,
+}
+
+enum Io {
     Plain(TokioIo<TcpStream>),
     Tls(TokioIo<Box<TlsStream<TcpStream>>>),
 }
 
+/// Says that nobody waits for the answer any more. The connection is then closed by a reset, so that a server that has not
+/// read the request yet never will.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Abandon(Arc<AtomicBool>);
+
+impl Abandon {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Stream {
+    fn new(io: Io, http2_only: bool) -> Self {
+        let shared = http2_only || io.negotiated_h2();
+        Self { io, abandon: (!shared).then(Abandon::default) }
+    }
+
+    fn abandoned(&self) -> bool {
+        self.abandon.as_ref().is_some_and(|abandon| abandon.0.load(Ordering::Acquire))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.abandoned() {
+            // A socket that is gone already needs no reset.
+            self.io.tcp().set_zero_linger().ok();
+        }
+    }
+}
+
+impl Io {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp.inner(),
+            Self::Tls(tls) => tls.inner().get_ref().0,
+        }
+    }
+
+    fn negotiated_h2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        match self {
-            Self::Plain(tcp) => tcp.connected(),
-            Self::Tls(tls) => {
-                let (tcp, session) = tls.inner().get_ref();
-                let connected = tcp.connected();
-                if session.alpn_protocol() == Some(b"h2") { connected.negotiated_h2() } else { connected }
-            }
+        let mut connected = match &self.io {
+            Io::Plain(tcp) => tcp.connected(),
+            Io::Tls(tls) => tls.inner().get_ref().0.connected(),
+        };
+        if let Some(abandon) = &self.abandon {
+            connected = connected.extra(abandon.clone());
         }
+        if self.io.negotiated_h2() { connected.negotiated_h2() } else { connected }
     }
 }
 
 impl Read for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(inner) => Pin::new(inner).poll_read(cx, to),
-            Self::Tls(inner) => Pin::new(inner).poll_read(cx, to),
+        match &mut self.get_mut().io {
+            Io::Plain(inner) => Pin::new(inner).poll_read(cx, to),
+            Io::Tls(inner) => Pin::new(inner).poll_read(cx, to),
         }
     }
 }
 
 impl Write for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(inner) => Pin::new(inner).poll_write(cx, bytes),
-            Self::Tls(inner) => Pin::new(inner).poll_write(cx, bytes),
+        match &mut self.get_mut().io {
+            Io::Plain(inner) => Pin::new(inner).poll_write(cx, bytes),
+            Io::Tls(inner) => Pin::new(inner).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(inner) => Pin::new(inner).poll_flush(cx),
-            Self::Tls(inner) => Pin::new(inner).poll_flush(cx),
+        match &mut self.get_mut().io {
+            Io::Plain(inner) => Pin::new(inner).poll_flush(cx),
+            Io::Tls(inner) => Pin::new(inner).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(inner) => Pin::new(inner).poll_shutdown(cx),
-            Self::Tls(inner) => Pin::new(inner).poll_shutdown(cx),
+        if self.abandoned() {
+            // A shutdown would announce an orderly end before the reset.
+            return Poll::Ready(Ok(()));
+        }
+        match &mut self.get_mut().io {
+            Io::Plain(inner) => Pin::new(inner).poll_shutdown(cx),
+            Io::Tls(inner) => Pin::new(inner).poll_shutdown(cx),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(inner) => inner.is_write_vectored(),
-            Self::Tls(inner) => inner.is_write_vectored(),
+        match &self.io {
+            Io::Plain(inner) => inner.is_write_vectored(),
+            Io::Tls(inner) => inner.is_write_vectored(),
         }
     }
 
@@ -175,9 +235,9 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(inner) => Pin::new(inner).poll_write_vectored(cx, slices),
-            Self::Tls(inner) => Pin::new(inner).poll_write_vectored(cx, slices),
+        match &mut self.get_mut().io {
+            Io::Plain(inner) => Pin::new(inner).poll_write_vectored(cx, slices),
+            Io::Tls(inner) => Pin::new(inner).poll_write_vectored(cx, slices),
         }
     }
 }

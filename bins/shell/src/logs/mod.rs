@@ -1,6 +1,7 @@
 //! Logs to stderr, as text or as lines of JSON, with every registered secret masked.
 
 mod redactor;
+mod screen;
 mod setup;
 
 pub use redactor::{Redacted, Redactor};

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::screen::Screen;
+
 /// What stands where a secret stood.
 const MASK: &[u8] = b"***";
 /// Secrets kept at most, their written forms counted each.
@@ -20,6 +22,8 @@ const MAX_SECRETS: usize = 10_000;
 #[derive(Clone, Default)]
 pub struct Redactor {
     known: Arc<RwLock<Known>>,
+    /// Where logs go: beside the secrets, so that a progress bar that is given the one finds the other.
+    screen: Screen,
 }
 
 #[derive(Default)]
@@ -63,6 +67,10 @@ impl Redactor {
             Ok(masked) => Cow::Owned(masked),
             Err(error) => Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()),
         }
+    }
+
+    pub(crate) fn screen(&self) -> &Screen {
+        &self.screen
     }
 
     /// A writer that masks. What may be the beginning of a secret is held back until it is clear, or until the drop.

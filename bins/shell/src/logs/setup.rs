@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::redactor::{Redacted, Redactor};
+use super::screen::Screen;
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,10 +115,10 @@ struct Stderr {
 }
 
 impl<'a> MakeWriter<'a> for Stderr {
-    type Writer = Redacted<io::Stderr>;
+    type Writer = Redacted<Screen>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        self.redactor.writer(io::stderr())
+        self.redactor.writer(self.redactor.screen().clone())
     }
 }
 

@@ -76,9 +76,12 @@ impl Progress {
         Self { total, shown: Mutex::new(shown), redactor: Redactor::default() }
     }
 
-    /// Masks the redactor's secrets in every field.
+    /// Masks the redactor's secrets in every field; logs of the same redactor stand above the bar until it is finished.
     #[must_use]
     pub fn redacted(mut self, redactor: Redactor) -> Self {
+        if let Target::Bar(bar) = &self.lock().target {
+            redactor.screen().set_bar(Some(bar.clone()));
+        }
         self.redactor = redactor;
         self
     }
@@ -129,6 +132,7 @@ impl Progress {
                 bar.set_message(line());
                 if last {
                     bar.abandon();
+                    self.redactor.screen().set_bar(None);
                 }
             }
             Target::Plain { every, next, to } => {
@@ -148,7 +152,7 @@ impl Progress {
 
 fn bar(total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-    if let Ok(style) = ProgressStyle::with_template("[{bar:28}] {percent:>3}% {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("[{bar:28}] {percent:>3}% {wide_msg}") {
         bar.set_style(style.progress_chars("=> "));
     }
     bar

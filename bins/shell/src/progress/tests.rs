@@ -69,3 +69,14 @@ fn secrets_in_fields_are_masked_and_silence_is_silent() {
     silent.update(3, &[], None);
     assert_eq!(silent.suspend(|| 7), 7);
 }
+
+#[test]
+fn logs_know_of_the_bar_until_it_is_finished() {
+    let redactor = Redactor::default();
+    let progress = Progress::new(2, Style::Bar).redacted(redactor.clone());
+    progress.update(1, &[], None);
+    assert!(redactor.screen().has_bar());
+    writeln!(redactor.screen().clone(), "written above the bar").unwrap();
+    progress.finish(2, &[]);
+    assert!(!redactor.screen().has_bar());
+}

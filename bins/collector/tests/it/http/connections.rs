@@ -59,6 +59,11 @@ async fn an_idle_connection_is_kept_for_its_time_only() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     send(&attempt, server.call("/")).await.unwrap();
     assert_eq!(server.connections(), 2);
+    assert_eq!(
+        server.resets.load(Ordering::SeqCst),
+        0,
+        "a connection whose answers were read is closed in peace"
+    );
 }
 
 /// A server that counts how many requests it holds at once, each for a moment.
@@ -70,7 +75,7 @@ async fn counting(most: Arc<AtomicUsize>) -> SocketAddr {
         while let Ok((mut stream, _)) = listener.accept().await {
             let (now, most) = (now.clone(), most.clone());
             tokio::spawn(async move {
-                while super::server::read_head(&mut stream).await.is_some() {
+                while super::server::read_head(&mut stream).await.is_ok() {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     now.fetch_sub(1, Ordering::SeqCst);

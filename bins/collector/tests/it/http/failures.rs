@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tidemill_collector::http::{Attempt, Call, Config, FetchErrorKind as K, Resolve, TimeoutPhase};
@@ -43,6 +44,13 @@ async fn silence_of_every_kind_ends_in_time() {
         assert!(begun.elapsed() >= Duration::from_millis(150) && begun.elapsed() < Duration::from_secs(10));
     }
     assert_eq!(attempt.stats().failed, 3);
+    // A server that has not read the request yet must never count it: the connections end by a reset.
+    let reset = async {
+        while server.resets.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reset).await.expect("three resets");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +35,8 @@ pub(super) struct Raw {
     pub(super) addr: SocketAddr,
     pub(super) connections: Arc<AtomicUsize>,
     pub(super) requests: Arc<std::sync::Mutex<Vec<String>>>,
+    /// Connections that the client ended by a reset.
+    pub(super) resets: Arc<AtomicUsize>,
 }
 
 impl Raw {
@@ -42,12 +45,14 @@ impl Raw {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let deeds: Arc<HashMap<_, _>> = Arc::new(deeds.into_iter().collect());
-        let raw = Self { addr, connections: Arc::default(), requests: Arc::default() };
+        let raw =
+            Self { addr, connections: Arc::default(), requests: Arc::default(), resets: Arc::default() };
         let (connections, requests) = (raw.connections.clone(), raw.requests.clone());
+        let resets = raw.resets.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(raw_connection(stream, deeds.clone(), requests.clone()));
+                tokio::spawn(raw_connection(stream, deeds.clone(), requests.clone(), resets.clone()));
             }
         });
         raw
@@ -66,8 +71,13 @@ async fn raw_connection(
     mut stream: TcpStream,
     deeds: Arc<HashMap<&'static str, Do>>,
     requests: Arc<std::sync::Mutex<Vec<String>>>,
+    resets: Arc<AtomicUsize>,
 ) {
-    while let Some(request) = read_head(&mut stream).await {
+    loop {
+        let request = match read_head(&mut stream).await {
+            Ok(request) => request,
+            Err(error) => return count(&error, &resets),
+        };
         let target = request.split(' ').nth(1).unwrap().to_owned();
         let path = target.split('?').next().unwrap().to_owned();
         requests.lock().unwrap().push(request);
@@ -85,8 +95,13 @@ async fn raw_connection(
             Do::WriteStall(bytes) => {
                 stream.write_all(&bytes).await.ok();
                 // Reading notices that the client left.
-                while stream.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {}
-                return;
+                loop {
+                    match stream.read(&mut [0; 64]).await {
+                        Ok(0) => return,
+                        Ok(_) => {}
+                        Err(error) => return count(&error, &resets),
+                    }
+                }
             }
             Do::WriteReset(bytes) => {
                 stream.write_all(&bytes).await.ok();
@@ -97,13 +112,19 @@ async fn raw_connection(
     }
 }
 
-/// A request head; `None` at the end of the connection.
-pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+fn count(error: &io::Error, resets: &AtomicUsize) {
+    if error.kind() == io::ErrorKind::ConnectionReset {
+        resets.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A request head; an error at the end of the connection.
+pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.ok()?);
+        head.push(stream.read_u8().await?);
     }
-    Some(String::from_utf8(head).unwrap())
+    Ok(String::from_utf8(head).unwrap())
 }
 
 /// An HTTP/1.1 answer with its length.

@@ -68,7 +68,7 @@ impl Authority {
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                         return h2_connection(stream).await;
                     }
-                    while read_head(&mut stream).await.is_some() {
+                    while read_head(&mut stream).await.is_ok() {
                         stream.write_all(&answer("200 OK", "", b"over tls")).await.unwrap();
                         stream.flush().await.unwrap();
                     }
