@@ -1,1 +1,5 @@
-//! Integration tests of the host samples.
+//! Integration tests: every figure against an independent source, on a real system.
+
+mod any;
+#[cfg(target_os = "linux")]
+mod linux;

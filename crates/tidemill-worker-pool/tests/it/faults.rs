@@ -198,7 +198,7 @@ async fn blocking_work_is_bounded_and_isolated() {
     }
     assert_eq!(sum, 28);
     assert_eq!(most.load(Ordering::SeqCst), 2);
-    let error = pool.blocking().run(|| panic!("cpu")).await.map(|()| ()).unwrap_err();
+    let error = pool.blocking().run(|| panic!("cpu")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Panicked);
 }
 

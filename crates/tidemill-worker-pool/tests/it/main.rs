@@ -1,5 +1,7 @@
 //! Integration tests of the pool: order, time, faults, drains, a model and stress.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
 mod drain;
 mod faults;
 mod model;
