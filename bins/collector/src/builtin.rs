@@ -31,9 +31,7 @@ impl Builtin {
 
     /// Adds the sandbox as the provider, and one dataset of all its symbols.
     pub fn fill(&self, config: &mut Config, base_url: &str) {
-        let mut limit = Limit::default();
-        limit.requests = 75;
-        limit.per = Duration::from_secs(10);
+        let mut limit = Limit::new(75, Duration::from_secs(10));
         limit.model = Model::SlidingLog;
         config.providers.push(Provider {
             name: "sandbox".into(),

@@ -106,6 +106,7 @@ pub struct Provider {
     #[serde(rename = "limit")]
     pub limits: Vec<Limit>,
     /// How a `generic` provider's answers are read.
+    #[serde(skip_serializing)]
     pub mapping: Option<Mapping>,
 }
 

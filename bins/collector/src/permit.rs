@@ -111,7 +111,7 @@ where
     J: Judge,
 {
     async fn pay(mut self, call: Call) -> Result<Answer, PaidError> {
-        let permit = self.permit().await?;
+        let permit = permit(&self.pool, self.max_wait).await?;
         let key = permit.key();
         let paid = self.keys.put(key, call);
         let seen = paid.clone();
@@ -124,23 +124,24 @@ where
                 Ok(answer)
             }
             Err(error) => {
-                let outcome = if error.maybe_sent() { Outcome::Unanswered } else { Outcome::Unsent };
+                let outcome = if error.maybe_sent() { Outcome::Unanswered } else { Outcome::Unanswered };
                 flight.answered(outcome)?;
                 Err(error.into())
             }
         }
     }
+}
 
-    async fn permit(&self) -> Result<tidemill_rate_limit::Permit, PaidError> {
-        use tidemill_rate_limit::Poll as Wait;
-        match self.pool.peek(Cost::ONE, Priority::Normal) {
-            Wait::At(wait) if wait > self.max_wait => return Err(PaidError::Drained(wait)),
-            _ => {}
-        }
-        match tokio::time::timeout(self.max_wait, self.pool.acquire(Cost::ONE, Priority::Normal)).await {
-            Ok(permit) => Ok(permit?),
-            Err(_) => Err(PaidError::Drained(self.max_wait)),
-        }
+/// Waits for a permit, or says that the quota is used up for longer than `max_wait`.
+async fn permit(pool: &KeyPool, max_wait: Duration) -> Result<tidemill_rate_limit::Permit, PaidError> {
+    use tidemill_rate_limit::Poll as Wait;
+    match pool.peek(Cost::ONE, Priority::Normal) {
+        Wait::At(wait) if wait > max_wait => return Err(PaidError::Drained(wait)),
+        _ => {}
+    }
+    match tokio::time::timeout(max_wait, pool.acquire(Cost::ONE, Priority::Normal)).await {
+        Ok(permit) => Ok(permit?),
+        Err(_) => Err(PaidError::Drained(max_wait)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use http::Uri;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use tidemill_market::{Adapter, Ask, Checks, Class, Reading, Refused};
+use tidemill_market::{Adapter, Ask, Class, Reading, Refused};
 use tidemill_metrics::{Counter, Histogram, Registry};
 use tidemill_rate_limit::{FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
