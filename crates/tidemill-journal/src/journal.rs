@@ -13,6 +13,10 @@ use crate::{
     recovery::{self, Survey},
 };
 
+/// Takes the number and the payload of one frame; its error stops the open.
+pub type Replay<'a> =
+    dyn FnMut(u64, &[u8]) -> Result<(), Box<dyn std::error::Error + Send + std::marker::Sync>> + 'a;
+
 /// A write-ahead log in one directory, with one writer; the owner sees to that with [`Disk::lock`].
 pub struct Journal {
     disk: Arc<dyn Disk>,
@@ -65,10 +69,7 @@ impl Journal {
         dir: &Path,
         config: Config,
         floor: u64,
-        replay: &mut dyn FnMut(
-            u64,
-            &[u8],
-        ) -> Result<(), Box<dyn std::error::Error + Send + std::marker::Sync>>,
+        replay: &mut Replay<'_>,
     ) -> Result<(Self, Recovery), Error> {
         config.check()?;
         let survey = recovery::survey(&*disk, dir, &config)?;
@@ -133,10 +134,7 @@ impl Journal {
         disk: &dyn Disk,
         dir: &Path,
         config: &Config,
-        replay: &mut dyn FnMut(
-            u64,
-            &[u8],
-        ) -> Result<(), Box<dyn std::error::Error + Send + std::marker::Sync>>,
+        replay: &mut Replay<'_>,
     ) -> Result<Recovery, Error> {
         let survey = recovery::survey(disk, dir, config)?;
         if config.on_corruption == OnCorruption::Refuse {

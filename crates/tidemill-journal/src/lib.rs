@@ -52,6 +52,6 @@ pub use disk::{AppendFile, Disk, Entry, EntryKind, Lock, OsDisk, ReadFile};
 pub use error::{Error, ErrorKind};
 pub use frame::FORMAT_VERSION;
 pub use group::Group;
-pub use journal::Journal;
+pub use journal::{Journal, Replay};
 pub use recovery::{Corruption, Recovery};
 pub use stats::Stats;

@@ -81,6 +81,8 @@ pub(crate) struct Survey {
     pub(crate) cut_bytes: u64,
 }
 
+type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<(), Error> + 'a;
+
 pub(crate) const SUFFIX: &str = ".journal";
 
 pub(crate) fn segment_path(dir: &Path, id: u64) -> PathBuf {
@@ -153,11 +155,7 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, config: &Config) -> Result<Sur
 
 impl Survey {
     /// Hands every kept frame to `replay`, by number, holding one segment in memory.
-    pub(crate) fn replay(
-        &self,
-        disk: &dyn Disk,
-        replay: &mut dyn FnMut(u64, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(crate) fn replay(&self, disk: &dyn Disk, replay: &mut Visit<'_>) -> Result<(), Error> {
         let mut open: Option<(usize, Vec<u8>)> = None;
         for found in &self.frames {
             if open.as_ref().is_none_or(|(at, _)| *at != found.segment) {
