@@ -1,5 +1,7 @@
 //! What the journal promises, checked on the simulated disk and on the real one.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod crash;
 mod damage;
 mod format;
