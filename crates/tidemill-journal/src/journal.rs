@@ -247,8 +247,9 @@ impl Journal {
         Stats { unsynced_bytes: self.pending_bytes, segments, ..self.stats.clone() }
     }
 
-    /// Syncs, removes what was trimmed, and ends. Dropping a journal instead loses nothing that was durable.
-    pub fn close(mut self) -> Result<Stats, Error> {
+    /// Syncs and removes what was trimmed; after an error it may be called again. Dropping a journal without it loses
+    /// nothing that was durable.
+    pub fn close(&mut self) -> Result<Stats, Error> {
         self.sync()?;
         if self.watermark > self.durable_watermark && !self.closed.is_empty() {
             self.retire();

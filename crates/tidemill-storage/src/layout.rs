@@ -95,16 +95,14 @@ impl Layout {
         for dir in missing.iter().rev() {
             make_dir(disk, dir)?;
         }
-        // The store's own name, also when an earlier process created it and died before this sync.
-        let top = missing.last().copied().unwrap_or(&self.root);
-        let chain = self
-            .root
-            .ancestors()
-            .skip(1)
-            .take_while(|dir| dir.starts_with(top) || Some(*dir) == top.parent());
-        for parent in chain {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            sync_dir(disk, parent, "storage.parent")?;
+        // Names created here must be durable. Those above may have been created by a process that died before its sync:
+        // they are synced too where that is allowed.
+        for (at, dir) in self.root.ancestors().skip(1).enumerate() {
+            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+            let synced = sync_dir(disk, dir, "storage.parent");
+            if at < missing.len() {
+                synced?;
+            }
         }
         Ok(())
     }

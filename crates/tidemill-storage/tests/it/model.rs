@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use proptest::prelude::*;
 use tidemill_journal::sim::SimDisk;
-use tidemill_storage::{Changes, Config, ReadOnly, Scan, Store, verify_on};
+use tidemill_storage::{Changes, Compression, Config, ReadOnly, Scan, Store, verify_on};
 
 use crate::{Rows, bars, bars_of, collect, ledger, ledger_row};
 
@@ -35,7 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn open(disk: &SimDisk) -> Store {
-    let config = Config { row_group_rows: 7, cache_bytes: 2000, ..Config::default() };
+    let compression = Compression::None;
+    let config = Config { row_group_rows: 7, compression, cache_bytes: 2000, ..Config::default() };
     let builder = Store::builder(config).table(bars()).table(ledger());
     builder.disk(Arc::new(disk.clone())).open(Path::new("/data/store")).unwrap()
 }
