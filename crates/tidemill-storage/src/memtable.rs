@@ -101,13 +101,13 @@ impl Memtable {
             if let Some(chunk) = self.chunks.last_mut() {
                 chunk.push_rows(staged, from..to);
             }
-            for at in from..to {
+            for (at, hash) in (from..to).zip(&hashes[from..to]) {
                 let row = self.rows;
                 self.rows += 1;
                 if at > from && self.table.shape.compare(staged, at - 1, staged, at) != Ordering::Less {
                     self.runs.push(row);
                 }
-                self.enter(hashes[at] as u32, row, staged, at);
+                self.enter(*hash as u32, row, staged, at);
             }
             from = to;
         }

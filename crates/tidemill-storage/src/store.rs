@@ -43,7 +43,6 @@ struct Inner {
     counters: Counters,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     started: Instant,
-    _lock: Box<dyn Lock>,
 }
 
 struct State {
@@ -51,6 +50,7 @@ struct State {
     journal: Option<Journal>,
     tables: Vec<TableState>,
     payload: Vec<u8>,
+    lock: Option<Box<dyn Lock>>,
 }
 
 struct TableState {
@@ -131,13 +131,17 @@ impl Store {
             layout,
             config,
             tables,
-            state: Mutex::new(State { journal: Some(journal), tables: states, payload: Vec::new() }),
+            state: Mutex::new(State {
+                journal: Some(journal),
+                tables: states,
+                payload: Vec::new(),
+                lock: Some(lock),
+            }),
             publishing: Mutex::new(()),
             group: Group::new(GROUP_LIMIT),
             counters: Counters::default(),
             clock,
             started: Instant::now(),
-            _lock: lock,
         };
         inner.gauge(&inner.lock());
         Ok(Self { inner: Arc::new(inner) })
@@ -222,13 +226,13 @@ impl Store {
         self.inner.counters.read()
     }
 
-    /// Publishes, ends the journal, and refuses every later call on any clone. The lock goes with the last clone.
+    /// Publishes, ends the journal, gives back the lock, and refuses later commits on any clone.
     pub fn close(&self) -> Result<Report, Error> {
         let report = self.publish()?;
         let mut state = self.inner.lock();
         // Rows committed after the publish, by another clone, stay in the journal for the next open.
         state.journal.as_mut().ok_or_else(Error::closed)?.close()?;
-        state.journal = None;
+        (state.journal, state.lock) = (None, None);
         Ok(report)
     }
 }
@@ -278,7 +282,7 @@ impl Inner {
     }
 
     fn write_locked(&self, state: &mut State, group: &[Staged]) -> Result<Vec<Receipt>, Error> {
-        let State { journal, tables, payload } = state;
+        let State { journal, tables, payload, .. } = state;
         let journal = journal.as_mut().ok_or_else(Error::closed)?;
         for (table, state) in self.tables.iter().zip(tables.iter()) {
             let bytes = state.active.bytes();

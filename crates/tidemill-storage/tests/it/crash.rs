@@ -137,7 +137,7 @@ fn crash_at(at: u64, ignored: Option<&'static str>, seeds: u64) -> Result<(), St
             return Err(format!("call {at}, killed, opened, then {keep:?}: {broken}"));
         }
     }
-    let done = commit(&store, &mut after) && (at % 2 == 0 || store.close().is_ok());
+    let done = commit(&store, &mut after) && (at.is_multiple_of(2) || store.close().is_ok());
     if !done {
         return Err(format!("call {at}: cannot go on after a kill"));
     }

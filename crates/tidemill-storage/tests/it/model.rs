@@ -8,10 +8,13 @@ use tidemill_storage::{Changes, Compression, Config, ReadOnly, Scan, Store, veri
 
 use crate::{Rows, bars, bars_of, collect, ledger, ledger_row};
 
+/// Symbol, day, close, volume.
+type Bar = (u8, i64, u8, Option<i64>);
+
 #[derive(Clone, Debug)]
 enum Step {
-    /// Batches of (symbol, day, close, volume), committed as one group.
-    Commit(Vec<Vec<(u8, i64, u8, Option<i64>)>>),
+    /// Batches committed as one group.
+    Commit(Vec<Vec<Bar>>),
     Publish,
     Reopen,
     Kill,
