@@ -1,0 +1,160 @@
+//! What a snapshot must contain: written beside it, read at open and by `verify`.
+
+use std::{
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arrow_schema::{Field, Schema};
+use serde::{Deserialize, Serialize};
+use tidemill_journal::{AppendFile, Disk};
+
+use crate::{
+    Error, Partition, TableSpec,
+    kind::Kind,
+    layout::{Layout, sync_dir},
+    table::Table,
+};
+
+const FORMAT: u32 = 1;
+
+/// One snapshot of one table, as `manifests/<table>/<n>.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) format: u32,
+    pub(crate) table: String,
+    pub(crate) snapshot: u64,
+    /// Every journal frame up to this one is in the snapshot.
+    pub(crate) watermark: u64,
+    /// Milliseconds since 1970.
+    pub(crate) published_ms: u64,
+    pub(crate) columns: Vec<ColumnEntry>,
+    pub(crate) key: Vec<String>,
+    pub(crate) partition: Partition,
+    pub(crate) files: Vec<FileEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ColumnEntry {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    nullable: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    /// Under the snapshot's folder, with `/`.
+    pub(crate) path: String,
+    /// The folder's number: a year, a day since 1970, or 0.
+    pub(crate) partition: i64,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) crc32c: u32,
+    /// The first key of each row group, hex of bytes that sort as keys do.
+    pub(crate) groups: Vec<String>,
+}
+
+impl Manifest {
+    pub(crate) fn new(
+        table: &Table,
+        snapshot: u64,
+        watermark: u64,
+        now: SystemTime,
+        files: Vec<FileEntry>,
+    ) -> Self {
+        let fields = table.schema.fields().iter().zip(&table.shape.kinds);
+        let columns = fields
+            .map(|(field, kind)| ColumnEntry {
+                name: field.name().clone(),
+                kind: kind.name(),
+                nullable: field.is_nullable(),
+            })
+            .collect();
+        let published_ms = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        Self {
+            format: FORMAT,
+            table: table.name.clone(),
+            snapshot,
+            watermark,
+            published_ms,
+            columns,
+            key: table.key_names(),
+            partition: table.partition.clone(),
+            files,
+        }
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    pub(crate) fn published_at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.published_ms)
+    }
+
+    pub(crate) fn read(disk: &dyn Disk, layout: &Layout, table: &str, number: u64) -> Result<Self, Error> {
+        let path = layout.manifest(table, number);
+        let bytes = disk.read(&path).map_err(Error::disk("read", &path))?;
+        let manifest: Self = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::corrupt(&path, format!("is no manifest: {e}")))?;
+        if manifest.format > FORMAT {
+            return Err(Error::corrupt(
+                &path,
+                format!("format {} is not known to this program", manifest.format),
+            ));
+        }
+        if manifest.table != table || manifest.snapshot != number {
+            return Err(Error::corrupt(&path, "describes another snapshot"));
+        }
+        let inside = |p: &str| p.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        if let Some(file) = manifest.files.iter().find(|file| !inside(&file.path)) {
+            return Err(Error::corrupt(&path, format!("names the file {:?}", file.path)));
+        }
+        Ok(manifest)
+    }
+
+    /// Durable when it returns.
+    pub(crate) fn write(&self, disk: &dyn Disk, layout: &Layout) -> Result<(), Error> {
+        let path = layout.manifest(&self.table, self.snapshot);
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(&path, e.to_string()))?;
+        let write = |file: &mut dyn AppendFile| {
+            file.append(&text)?;
+            file.sync("storage.manifest")
+        };
+        disk.create(&path).and_then(|mut file| write(&mut *file)).map_err(Error::disk("write", &path))?;
+        sync_dir(disk, &layout.manifests(&self.table), "storage.manifest-name")
+    }
+
+    /// The table that wrote it.
+    pub(crate) fn spec(&self, path: &Path) -> Result<TableSpec, Error> {
+        let field = |column: &ColumnEntry| {
+            let kind = Kind::from_name(&column.kind);
+            let kind =
+                kind.ok_or_else(|| Error::corrupt(path, format!("names the type {:?}", column.kind)))?;
+            Ok(Field::new(&column.name, kind.data_type(), column.nullable))
+        };
+        let fields = self.columns.iter().map(field).collect::<Result<Vec<_>, Error>>()?;
+        let spec = TableSpec::new(&self.table, Schema::new(fields).into(), self.key.clone());
+        Ok(spec.partition(self.partition.clone()))
+    }
+
+    /// An error when a table is declared otherwise than it was written.
+    pub(crate) fn check(&self, table: &Table, path: &Path) -> Result<(), Error> {
+        let written = Table::bind(&self.spec(path)?)?;
+        let what = match () {
+            () if written.print != table.print => "columns",
+            () if written.shape.key != table.shape.key => "key",
+            () if written.partition != table.partition => "partition",
+            () => return Ok(()),
+        };
+        Err(Error::config(format!(
+            "table {} was written with another {what} than it is declared with",
+            table.name
+        )))
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

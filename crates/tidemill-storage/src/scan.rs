@@ -1,0 +1,271 @@
+//! Reading a table back: columns, a key prefix, a range of time; published rows and, in a writer, those in memory.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
+
+use arrow_array::RecordBatch;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use tidemill_journal::Disk;
+
+use crate::{
+    Error,
+    codec::FileReader,
+    columns::Columns,
+    key::encode_value,
+    kind::{Kind, signed},
+    merge::{Fresh, Merge},
+    published::Published,
+    table::Table,
+};
+
+/// Rows in a batch.
+const BATCH: usize = 8192;
+
+/// Which rows and columns to read. The default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    columns: Option<Vec<String>>,
+    prefix: Vec<String>,
+    range: Option<(String, Range<i64>)>,
+}
+
+impl Scan {
+    /// Everything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only these columns, in the table's order.
+    pub fn columns<S: Into<String>>(mut self, columns: impl IntoIterator<Item = S>) -> Self {
+        self.columns = Some(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Only rows whose first key columns, which must be text, have these values.
+    pub fn prefix<S: Into<String>>(mut self, values: impl IntoIterator<Item = S>) -> Self {
+        self.prefix = values.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only rows with a value of this signed integer, date or timestamp column in the range, in the column's own unit.
+    pub fn range(mut self, column: impl Into<String>, range: Range<i64>) -> Self {
+        self.range = Some((column.into(), range));
+        self
+    }
+}
+
+/// A scan bound to a table.
+#[derive(Debug)]
+struct Plan {
+    projection: Option<Vec<usize>>,
+    prefix: Vec<String>,
+    prefix_bytes: Vec<u8>,
+    range: Option<(usize, Range<i64>)>,
+}
+
+impl Plan {
+    fn bind(scan: &Scan, table: &Table) -> Result<Self, Error> {
+        let find = |name: &String| {
+            table
+                .schema
+                .index_of(name)
+                .map_err(|_| Error::input(&table.name, format!("there is no column {name}")))
+        };
+        let projection =
+            scan.columns.as_ref().map(|names| names.iter().map(find).collect::<Result<Vec<_>, _>>());
+        let mut projection = projection.transpose()?;
+        if let Some(columns) = &mut projection {
+            columns.sort_unstable();
+            columns.dedup();
+        }
+        let mut prefix_bytes = Vec::new();
+        for (at, value) in scan.prefix.iter().enumerate() {
+            match table.shape.key.get(at).map(|column| table.shape.kinds[*column]) {
+                Some(kind @ Kind::Text) => encode_value(kind, value.as_bytes(), &mut prefix_bytes),
+                _ => return Err(Error::input(&table.name, format!("key column {} is not text", at + 1))),
+            }
+        }
+        let range = match &scan.range {
+            Some((name, range)) => {
+                let column = find(name)?;
+                if !table.shape.kinds[column].is_signed() {
+                    return Err(Error::input(&table.name, format!("column {name} has no signed range")));
+                }
+                Some((column, range.clone()))
+            }
+            None => None,
+        };
+        Ok(Self { projection, prefix: scan.prefix.clone(), prefix_bytes, range })
+    }
+
+    fn takes_all(&self) -> bool {
+        self.prefix.is_empty() && self.range.is_none()
+    }
+
+    fn wants_folder(&self, table: &Table, folder: i64) -> bool {
+        match &self.range {
+            Some((column, range)) => table.cut.may_hold(folder, *column, range),
+            None => true,
+        }
+    }
+
+    /// Row groups that may hold the prefix.
+    fn groups(&self, firsts: &[Vec<u8>]) -> Option<Vec<usize>> {
+        let prefix = &self.prefix_bytes;
+        if prefix.is_empty() {
+            return None;
+        }
+        let begins = |first: &Vec<u8>| first[..first.len().min(prefix.len())] <= prefix[..];
+        let ends = |at: usize| firsts.get(at + 1).is_none_or(|next| next >= prefix);
+        Some((0..firsts.len()).filter(|&at| begins(&firsts[at]) && ends(at)).collect())
+    }
+
+    fn wants_row(&self, table: &Table, rows: &Columns, row: usize) -> bool {
+        let key = table.shape.key.iter().zip(&self.prefix);
+        let mut key = key.map(|(&column, value)| rows.value(column, row) == value.as_bytes());
+        let in_range = self.range.as_ref().is_none_or(|(column, range)| {
+            !rows.is_null(*column, row) && range.contains(&signed(rows.value(*column, row)))
+        });
+        in_range && key.all(|same| same)
+    }
+}
+
+/// The batches of a scan, sorted by key within each folder, folders in order.
+pub struct Batches {
+    disk: Arc<dyn Disk>,
+    table: Arc<Table>,
+    published: Option<Arc<Published>>,
+    plan: Plan,
+    folders: VecDeque<(i64, Option<Columns>)>,
+    current: Source,
+}
+
+enum Source {
+    None,
+    /// Nothing to merge and nothing to filter: as the decoder gives it.
+    Plain(FileReader, ParquetRecordBatchReader),
+    Merged(Merge),
+}
+
+impl Batches {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        table: Arc<Table>,
+        published: Option<Arc<Published>>,
+        fresh: BTreeMap<i64, Columns>,
+        scan: &Scan,
+    ) -> Result<Self, Error> {
+        let plan = Plan::bind(scan, &table)?;
+        let mut folders: BTreeMap<i64, Option<Columns>> = BTreeMap::new();
+        folders.extend(published.iter().flat_map(|p| p.folders.keys()).map(|folder| (*folder, None)));
+        folders.extend(fresh.into_iter().map(|(folder, rows)| (folder, Some(rows))));
+        let folders = folders.into_iter().filter(|(folder, _)| plan.wants_folder(&table, *folder)).collect();
+        Ok(Self { disk, table, published, plan, folders, current: Source::None })
+    }
+
+    fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
+        loop {
+            match &mut self.current {
+                Source::None => match self.folders.pop_front() {
+                    Some((folder, fresh)) => self.current = self.begin(folder, fresh)?,
+                    None => return Ok(None),
+                },
+                Source::Plain(file, reader) => match reader.next() {
+                    Some(batch) => {
+                        let batch = batch.map_err(|e| file.error(e))?;
+                        // The file says the same types; ours carries the declared nullability.
+                        return self.give(batch.columns().to_vec(), batch.num_rows()).map(Some);
+                    }
+                    None => self.current = Source::None,
+                },
+                Source::Merged(merge) => match merge.next(BATCH)? {
+                    Some(rows) => {
+                        let rows = self.select(rows);
+                        if rows.len() > 0 {
+                            return self.project(rows).map(Some);
+                        }
+                    }
+                    None => self.current = Source::None,
+                },
+            }
+        }
+    }
+
+    fn begin(&self, folder: i64, fresh: Option<Columns>) -> Result<Source, Error> {
+        let file = self.published.as_ref().and_then(|published| {
+            let at = published.folders.get(&folder).and_then(|files| files.first())?;
+            Some((published, *at))
+        });
+        let Some((published, at)) = file else {
+            let fresh = fresh.unwrap_or_else(|| Columns::new(&self.table.shape.kinds));
+            return Ok(Source::Merged(Merge::new(self.table.clone(), None, Fresh::Copied(fresh))));
+        };
+        let reader = published.open(&*self.disk, at)?;
+        let groups = self.plan.groups(&published.files[at].groups);
+        if fresh.is_none() && self.plan.takes_all() {
+            let batches = reader.read(&self.table.schema, groups, self.plan.projection.as_deref(), BATCH)?;
+            return Ok(Source::Plain(reader, batches));
+        }
+        let batches = reader.read(&self.table.schema, groups, None, BATCH)?;
+        let fresh = fresh.unwrap_or_else(|| Columns::new(&self.table.shape.kinds));
+        Ok(Source::Merged(Merge::new(self.table.clone(), Some((reader, batches)), Fresh::Copied(fresh))))
+    }
+
+    fn select(&self, rows: Columns) -> Columns {
+        if self.plan.takes_all() {
+            return rows;
+        }
+        let mut out = Columns::new(&self.table.shape.kinds);
+        let mut start = 0;
+        while start < rows.len() {
+            let wanted = |row: &usize| self.plan.wants_row(&self.table, &rows, *row);
+            let Some(from) = (start..rows.len()).find(wanted) else { break };
+            let to = (from..rows.len()).find(|row| !wanted(row)).unwrap_or(rows.len());
+            out.push_rows(&rows, from..to);
+            start = to;
+        }
+        out
+    }
+
+    fn project(&self, rows: Columns) -> Result<RecordBatch, Error> {
+        let bad = |e: arrow_schema::ArrowError| Error::input(&self.table.name, e.to_string());
+        let batch = rows.into_batch(self.table.schema.clone()).map_err(bad)?;
+        match &self.plan.projection {
+            Some(columns) => batch.project(columns).map_err(bad),
+            None => Ok(batch),
+        }
+    }
+
+    fn give(&self, columns: Vec<arrow_array::ArrayRef>, rows: usize) -> Result<RecordBatch, Error> {
+        let bad = |e: arrow_schema::ArrowError| Error::input(&self.table.name, e.to_string());
+        let schema = match &self.plan.projection {
+            Some(columns) => Arc::new(self.table.schema.project(columns).map_err(bad)?),
+            None => self.table.schema.clone(),
+        };
+        let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema, columns, &options).map_err(bad)
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.step();
+        if step.is_err() {
+            // An error ends the scan: what follows would not be the whole.
+            self.folders.clear();
+            self.current = Source::None;
+        }
+        step.transpose()
+    }
+}
+
+impl std::fmt::Debug for Batches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batches").field("table", &self.table.name).finish_non_exhaustive()
+    }
+}

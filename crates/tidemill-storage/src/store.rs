@@ -1,0 +1,486 @@
+//! The writer: commits that are durable when they return, and publishing while commits go on.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    time::{Instant, SystemTime},
+};
+
+use tidemill_journal::{Disk, Group, Journal, Lock};
+
+use crate::{
+    Batches, Builder, Changes, Config, Error, ReadOnly, Receipt, Report, Scan, Stats, TableReceipt,
+    columns::Columns,
+    layout::Layout,
+    manifest::Manifest,
+    memtable::Memtable,
+    published::{Lookup, Published},
+    record,
+    snapshot::{Snapshot, sweep},
+    stats::Counters,
+    table::Table,
+};
+
+/// Commits of at most this many threads share one frame.
+const GROUP_LIMIT: usize = 256;
+
+/// A store open for writing. Clones share it; all calls block and may come from any thread.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    disk: Arc<dyn Disk>,
+    layout: Layout,
+    config: Config,
+    tables: Vec<Arc<Table>>,
+    state: Mutex<State>,
+    /// One publish at a time; commits go on.
+    publishing: Mutex<()>,
+    group: Group<Staged, Result<Receipt, Error>>,
+    counters: Counters,
+    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    started: Instant,
+}
+
+struct State {
+    /// None once closed.
+    journal: Option<Journal>,
+    tables: Vec<TableState>,
+    payload: Vec<u8>,
+    lock: Option<Box<dyn Lock>>,
+}
+
+struct TableState {
+    active: Memtable,
+    /// Being published, with the last journal frame in it; stays after a failed publish until one succeeds.
+    frozen: Option<(Arc<Memtable>, u64)>,
+    published: Option<Arc<Published>>,
+    lookup: Lookup,
+}
+
+/// Changes checked, copied and hashed: all that needs no lock.
+type Staged = Vec<(usize, Columns, Vec<u64>)>;
+
+impl Store {
+    /// Collects what a store needs.
+    pub fn builder(config: Config) -> Builder {
+        Builder::new(config)
+    }
+
+    /// Opens what is published, without a lock, while a writer may go on.
+    pub fn open_read_only(dir: &Path) -> Result<ReadOnly, Error> {
+        ReadOnly::open(dir)
+    }
+
+    pub(crate) fn open(builder: Builder, dir: &Path) -> Result<Self, Error> {
+        let Builder { config, specs, disk, clock, holder } = builder;
+        config.check()?;
+        let tables =
+            specs.iter().map(|spec| Table::bind(spec).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let mut names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::config(format!("table {} is declared twice", twice[0])));
+        }
+        let layout = Layout::new(dir);
+        layout.prepare(&*disk, names.into_iter())?;
+        let lock = disk.lock(&layout.lock(), &holder).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::locked(dir, error.to_string()),
+            _ => Error::disk("lock", &layout.lock())(error),
+        })?;
+
+        let mut states = Vec::new();
+        for table in &tables {
+            let current = layout.current(&*disk, &table.name)?;
+            sweep(&*disk, &layout, &table.name, current, clock(), config.reader_grace, true)?;
+            let published = match current {
+                Some(number) => {
+                    let manifest = Manifest::read(&*disk, &layout, &table.name, number)?;
+                    manifest.check(table, &layout.manifest(&table.name, number))?;
+                    Some(Arc::new(Published::new(manifest, &layout)?))
+                }
+                None => None,
+            };
+            let lookup = Lookup::new(config.cache_bytes);
+            states.push(TableState { active: Memtable::new(table.clone()), frozen: None, published, lookup });
+        }
+        let watermark = |state: &TableState| state.published.as_ref().map_or(0, |p| p.manifest.watermark);
+        let floor = states.iter().map(watermark).max().unwrap_or(0);
+        let mut replay = |seq: u64, payload: &[u8]| {
+            let mut failed = Ok(());
+            record::replay(payload, &tables, &mut |at, rows| {
+                let state = &mut states[at];
+                if failed.is_ok() && seq > watermark(state) {
+                    let hashes = hashes(&tables[at], &rows);
+                    failed = state.upsert(&*disk, &tables[at], &rows, &hashes).map(drop);
+                    state.active.accept();
+                }
+            })?;
+            failed.map_err(Into::into)
+        };
+        let (mut journal, _) =
+            Journal::open(disk.clone(), &layout.journal(), config.journal.clone(), floor, &mut replay)?;
+        if states.iter().all(|state| state.active.is_empty()) {
+            journal.trim(journal.last_seq())?;
+        }
+        let inner = Inner {
+            disk,
+            layout,
+            config,
+            tables,
+            state: Mutex::new(State {
+                journal: Some(journal),
+                tables: states,
+                payload: Vec::new(),
+                lock: Some(lock),
+            }),
+            publishing: Mutex::new(()),
+            group: Group::new(GROUP_LIMIT),
+            counters: Counters::default(),
+            clock,
+            started: Instant::now(),
+        };
+        inner.gauge(&inner.lock());
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Stores the changes, all or none, and returns when they are as durable as `sync` says. Threads that commit at the
+    /// same time share one frame and one fsync.
+    ///
+    /// # Errors
+    /// `Input` when rows do not fit their table or the frame bound; `Full` when too much is unpublished; `Disk`, after
+    /// which the same changes may be committed again: rows that did reach the disk are then counted as stored or
+    /// duplicate, never twice.
+    pub fn commit(&self, changes: Changes) -> Result<Receipt, Error> {
+        let staged = self.inner.stage(changes)?;
+        let share = |group: Vec<Staged>| {
+            let size = group.len();
+            match self.inner.write_group(&group) {
+                Ok(receipts) => receipts.into_iter().map(Ok).collect(),
+                Err(error) => {
+                    let error = Arc::new(error);
+                    (0..size).map(|_| Err(Error::shared(error.clone()))).collect()
+                }
+            }
+        };
+        self.inner.group.submit(staged, share).ok_or_else(Error::abandoned)?
+    }
+
+    /// Stores several changes with one frame and one fsync: all or none. One receipt each, in order.
+    pub fn commit_group(&self, changes: Vec<Changes>) -> Result<Vec<Receipt>, Error> {
+        let staged = changes.into_iter().map(|c| self.inner.stage(c)).collect::<Result<Vec<_>, _>>()?;
+        self.inner.write_group(&staged)
+    }
+
+    /// Makes everything committed durable, for `sync` other than `"commit"`.
+    pub fn sync(&self) -> Result<(), Error> {
+        Ok(self.inner.lock().journal.as_mut().ok_or_else(Error::closed)?.sync()?)
+    }
+
+    /// Syncs if the interval has passed; call it now and then when commits are rare and `sync` is an interval.
+    pub fn tick(&self) -> Result<(), Error> {
+        let now = self.inner.started.elapsed();
+        Ok(self.inner.lock().journal.as_mut().ok_or_else(Error::closed)?.tick(now)?)
+    }
+
+    /// True when a table holds more than `flush_bytes` in memory.
+    pub fn needs_publish(&self) -> bool {
+        self.inner.counters.memory_bytes.load(Relaxed) >= self.inner.config.flush_bytes
+    }
+
+    /// Writes what is in memory to a new snapshot of each changed table and shows it. Commits go on meanwhile.
+    ///
+    /// Each table changes atomically. After an error the tables not yet shown stay as they were, no acknowledged row is
+    /// lost, and the next publish tries again.
+    pub fn publish(&self) -> Result<Report, Error> {
+        let result = self.inner.publish();
+        if result.is_err() {
+            self.inner.counters.errors.fetch_add(1, Relaxed);
+        }
+        result
+    }
+
+    /// Reads a table: published rows and those in memory, the last write of each key. Rows in memory are copied when this
+    /// is called; later commits are not seen.
+    pub fn scan(&self, table: &str, scan: &Scan) -> Result<Batches, Error> {
+        let inner = &*self.inner;
+        let at = inner.table(table)?;
+        let bound = &inner.tables[at];
+        let state = inner.lock();
+        let state = &state.tables[at];
+        let mut fresh = BTreeMap::new();
+        for memtable in state.frozen.iter().map(|(frozen, _)| &**frozen).chain([&state.active]) {
+            for (folder, rows) in memtable.sorted() {
+                let below = fresh.remove(&folder).unwrap_or_else(|| Columns::new(&bound.shape.kinds));
+                fresh.insert(folder, overlay(bound, below, memtable, &rows));
+            }
+        }
+        Batches::new(inner.disk.clone(), bound.clone(), state.published.clone(), fresh, scan)
+    }
+
+    /// What was counted since the open; takes no lock.
+    pub fn stats(&self) -> Stats {
+        self.inner.counters.read()
+    }
+
+    /// Publishes, ends the journal, gives back the lock, and refuses later commits on any clone.
+    pub fn close(&self) -> Result<Report, Error> {
+        let report = self.publish()?;
+        let mut state = self.inner.lock();
+        // Rows committed after the publish, by another clone, stay in the journal for the next open.
+        state.journal.as_mut().ok_or_else(Error::closed)?.close()?;
+        (state.journal, state.lock) = (None, None);
+        Ok(report)
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table(&self, name: &str) -> Result<usize, Error> {
+        let at = self.tables.iter().position(|table| table.name == name);
+        at.ok_or_else(|| Error::input(name, "is not declared"))
+    }
+
+    fn stage(&self, changes: Changes) -> Result<Staged, Error> {
+        let stage = |(name, rows): (String, _)| {
+            let at = self.table(&name)?;
+            let columns = self.tables[at].stage(&rows)?;
+            let hashes = hashes(&self.tables[at], &columns);
+            Ok((at, columns, hashes))
+        };
+        changes.tables.into_iter().map(stage).collect()
+    }
+
+    fn write_group(&self, group: &[Staged]) -> Result<Vec<Receipt>, Error> {
+        let mut state = self.lock();
+        let result = self.write_locked(&mut state, group);
+        for table in &mut state.tables {
+            match &result {
+                Ok(_) => table.active.accept(),
+                Err(_) => table.active.undo(),
+            }
+        }
+        self.gauge(&state);
+        match &result {
+            Ok(receipts) => {
+                self.counters.commits.fetch_add(receipts.len() as u64, Relaxed);
+                for table in receipts.iter().flat_map(|receipt| &receipt.tables) {
+                    self.counters.rows_received.fetch_add(table.received, Relaxed);
+                    self.counters.rows_stored.fetch_add(table.stored, Relaxed);
+                    self.counters.rows_duplicate.fetch_add(table.duplicate, Relaxed);
+                }
+            }
+            Err(_) => drop(self.counters.errors.fetch_add(1, Relaxed)),
+        }
+        result
+    }
+
+    fn write_locked(&self, state: &mut State, group: &[Staged]) -> Result<Vec<Receipt>, Error> {
+        let State { journal, tables, payload, .. } = state;
+        let journal = journal.as_mut().ok_or_else(Error::closed)?;
+        for (table, state) in self.tables.iter().zip(tables.iter()) {
+            let bytes = state.active.bytes();
+            if bytes > self.config.memory_limit() {
+                return Err(Error::full(&table.name, bytes));
+            }
+        }
+        record::begin(payload);
+        let empty = payload.len();
+        let mut receipts = Vec::with_capacity(group.len());
+        for staged in group {
+            let mut receipt = Receipt::default();
+            for (at, rows, hashes) in staged {
+                let (table, state) = (&self.tables[*at], &mut tables[*at]);
+                let start = state.active.end();
+                let stored = state.upsert(&*self.disk, table, rows, hashes)?;
+                let received = rows.len() as u64;
+                let duplicate = received - stored;
+                if stored > 0 {
+                    record::section(payload, table, &state.active, start, received, duplicate);
+                }
+                receipt.tables.push(TableReceipt { name: table.name.clone(), received, stored, duplicate });
+            }
+            receipts.push(receipt);
+        }
+        let mut seq = journal.last_seq();
+        if payload.len() > empty {
+            // Nothing to write for duplicates alone: what they repeat is as durable as any acknowledged row.
+            seq = journal.append(&[payload], self.started.elapsed())?;
+            self.counters.groups.fetch_add(1, Relaxed);
+            self.counters.journal_bytes.fetch_add(payload.len() as u64, Relaxed);
+        }
+        if payload.capacity() > 4 << 20 {
+            *payload = Vec::new();
+        }
+        receipts.iter_mut().for_each(|receipt| receipt.seq = seq);
+        Ok(receipts)
+    }
+
+    fn publish(&self) -> Result<Report, Error> {
+        let _one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        let mut report = Report::default();
+        // A first round for what an earlier publish left frozen, a second for what came since.
+        for _ in 0..2 {
+            let (watermark, work, rest) = self.freeze()?;
+            for (at, memtable, seq, old) in work {
+                let snapshot = Snapshot {
+                    disk: &self.disk,
+                    layout: &self.layout,
+                    config: &self.config,
+                    table: &self.tables[at],
+                    now: (self.clock)(),
+                };
+                let (published, done) = snapshot.publish(old.as_deref(), &memtable, seq)?;
+                self.counters.publishes.fetch_add(1, Relaxed);
+                self.counters.published_bytes.fetch_add(done.bytes_written, Relaxed);
+                report.tables.push(done);
+                let mut state = self.lock();
+                let table = &mut state.tables[at];
+                table.published = Some(Arc::new(published));
+                table.frozen = None;
+                table.lookup.clear();
+                self.gauge(&state);
+            }
+            if !rest {
+                report.watermark = watermark;
+                break;
+            }
+        }
+        for (at, table) in self.tables.iter().enumerate() {
+            let current = self.lock().tables[at].published.as_ref().map(|p| p.manifest.snapshot);
+            let (now, grace) = ((self.clock)(), self.config.reader_grace);
+            sweep(&*self.disk, &self.layout, &table.name, current, now, grace, false)?;
+        }
+        if let Some(journal) = &mut self.lock().journal {
+            journal.trim(report.watermark)?;
+        }
+        report.took = begun.elapsed();
+        self.counters.last_publish_ms.store(report.took.as_millis() as u64, Relaxed);
+        Ok(report)
+    }
+
+    /// Takes what shall be published out of the way of commits. The last answer: is there more to freeze afterwards?
+    fn freeze(&self) -> Result<(u64, Vec<Work>, bool), Error> {
+        let mut state = self.lock();
+        let State { journal, tables, .. } = &mut *state;
+        let journal = journal.as_mut().ok_or_else(Error::closed)?;
+        // No snapshot may be ahead of the journal, or numbers could be given twice after a crash.
+        journal.sync()?;
+        let seq = journal.last_seq();
+        let left = tables.iter().any(|table| table.frozen.is_some());
+        if !left {
+            for (table, bound) in tables.iter_mut().zip(&self.tables).filter(|(t, _)| !t.active.is_empty()) {
+                let active = std::mem::replace(&mut table.active, Memtable::new(bound.clone()));
+                table.frozen = Some((Arc::new(active), seq));
+            }
+        }
+        let work = tables.iter().enumerate().filter_map(|(at, table)| {
+            let (memtable, seq) = table.frozen.clone()?;
+            Some((at, memtable, seq, table.published.clone()))
+        });
+        Ok((seq, work.collect(), left))
+    }
+
+    fn gauge(&self, state: &State) {
+        let frozen =
+            |table: &TableState| table.frozen.as_ref().map_or((0, 0), |(m, _)| (m.bytes(), m.live()));
+        let mut sum = (0, 0);
+        for table in &state.tables {
+            let (bytes, rows) = frozen(table);
+            sum.0 += bytes + table.active.bytes();
+            sum.1 += rows + table.active.live();
+        }
+        self.counters.memory_bytes.store(sum.0, Relaxed);
+        self.counters.memory_rows.store(sum.1, Relaxed);
+    }
+}
+
+type Work = (usize, Arc<Memtable>, u64, Option<Arc<Published>>);
+
+impl TableState {
+    /// Appends what is new or changed; returns how many rows that were.
+    fn upsert(
+        &mut self,
+        disk: &dyn Disk,
+        table: &Table,
+        rows: &Columns,
+        hashes: &[u64],
+    ) -> Result<u64, Error> {
+        let ascending = (1..rows.len())
+            .all(|row| table.shape.compare(rows, row - 1, rows, row) == std::cmp::Ordering::Less);
+        // Keys that ascend are pairwise different, so whole stretches are appended at once.
+        let mut stored = 0;
+        let mut from = 0;
+        for row in 0..rows.len() {
+            let stands = self.holds(disk, table, rows, hashes[row], row)?;
+            if stands || !ascending {
+                let to = if stands { row } else { row + 1 };
+                self.active.append(rows, from..to, hashes);
+                stored += (to - from) as u64;
+                from = row + 1;
+            }
+        }
+        self.active.append(rows, from..rows.len(), hashes);
+        Ok(stored + (rows.len() - from) as u64)
+    }
+
+    /// True when this very row is what the table shows under its key.
+    fn holds(
+        &mut self,
+        disk: &dyn Disk,
+        table: &Table,
+        rows: &Columns,
+        hash: u64,
+        row: usize,
+    ) -> Result<bool, Error> {
+        let frozen = self.frozen.as_ref().map(|(frozen, _)| &**frozen);
+        for memtable in [Some(&self.active), frozen].into_iter().flatten() {
+            if let Some(found) = memtable.find(hash, rows, row) {
+                let (columns, at) = memtable.at(found);
+                return Ok(columns.same_row(at, rows, row));
+            }
+        }
+        match &self.published {
+            Some(published) => self.lookup.holds(disk, table, published, rows, row),
+            None => Ok(false),
+        }
+    }
+}
+
+fn hashes(table: &Table, rows: &Columns) -> Vec<u64> {
+    (0..rows.len()).map(|row| table.shape.hash(rows, row)).collect()
+}
+
+/// Rows of a memtable, in key order, over sorted rows below them.
+fn overlay(table: &Table, below: Columns, memtable: &Memtable, rows: &[u32]) -> Columns {
+    let mut out = Columns::new(&table.shape.kinds);
+    let mut at = 0;
+    for &row in rows {
+        let (columns, place) = memtable.at(row);
+        let from = at;
+        while at < below.len() && table.shape.compare(&below, at, columns, place) == std::cmp::Ordering::Less
+        {
+            at += 1;
+        }
+        out.push_rows(&below, from..at);
+        if at < below.len() && table.shape.same_key(&below, at, columns, place) {
+            at += 1;
+        }
+        out.push_rows(columns, place..place + 1);
+    }
+    out.push_rows(&below, at..below.len());
+    out
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dir", &self.inner.layout.root).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+//! The declaration of a table, and the same bound and checked.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Field, Schema, SchemaRef};
+
+use crate::{Error, Partition, columns::Columns, key::Shape, kind::Kind, partition::Cut};
+
+/// What a table is: its columns, its key, how it is cut into folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableSpec {
+    /// Letters, digits, `_`, `-` and `.`; the folder under `parquet/`.
+    pub name: String,
+    /// Booleans, integers, floats, `Date32`, `Utf8`, `Binary`, and timestamps of ms, us or ns, in UTC or without a zone.
+    pub schema: SchemaRef,
+    /// Columns that name a row, in sort order; integers, dates, times, text or bytes, never null.
+    pub key: Vec<String>,
+    /// How it is cut into folders.
+    pub partition: Partition,
+}
+
+impl TableSpec {
+    /// A table in one file.
+    pub fn new<K: Into<String>>(
+        name: impl Into<String>,
+        schema: SchemaRef,
+        key: impl IntoIterator<Item = K>,
+    ) -> Self {
+        let key = key.into_iter().map(Into::into).collect();
+        Self { name: name.into(), schema, key, partition: Partition::None }
+    }
+
+    /// Cuts the table into folders.
+    pub fn partition(mut self, partition: Partition) -> Self {
+        self.partition = partition;
+        self
+    }
+}
+
+/// A declaration that was checked.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) schema: SchemaRef,
+    pub(crate) shape: Shape,
+    pub(crate) partition: Partition,
+    pub(crate) cut: Cut,
+    /// Tells journaled rows of another schema apart.
+    pub(crate) print: u32,
+}
+
+impl Table {
+    pub(crate) fn bind(spec: &TableSpec) -> Result<Self, Error> {
+        let name = &spec.name;
+        let bad = |why: String| Error::config(format!("table {name}: {why}"));
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.chars().all(plain) {
+            return Err(Error::config(format!(
+                "table name {name:?} must be 1-128 letters, digits, _ - or ."
+            )));
+        }
+        let mut names = Vec::new();
+        let mut kinds = Vec::new();
+        let mut fields = Vec::new();
+        for field in spec.schema.fields() {
+            let data_type = field.data_type();
+            let kind = Kind::of(data_type).ok_or_else(|| {
+                bad(format!("column {} has type {data_type}, which is not stored", field.name()))
+            })?;
+            names.push(field.name().clone());
+            kinds.push(kind);
+            fields.push(Field::new(field.name(), kind.data_type(), field.is_nullable()));
+        }
+        if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
+            return Err(bad("a column is declared twice".into()));
+        }
+        let mut key = Vec::new();
+        for column in &spec.key {
+            let at = names.iter().position(|n| n == column);
+            let at = at.ok_or_else(|| bad(format!("key column {column} does not exist")))?;
+            if kinds[at].is_float() {
+                return Err(bad(format!("key column {column} is a float; two zeros and NaN make no key")));
+            }
+            if key.contains(&at) {
+                return Err(bad(format!("key column {column} is named twice")));
+            }
+            key.push(at);
+        }
+        if key.is_empty() {
+            return Err(bad("a key is needed".into()));
+        }
+        let cut = Cut::bind(&spec.partition, name, &names, &kinds, &key)?;
+        let text =
+            names.iter().zip(&kinds).map(|(n, k)| format!("{n}\u{0}{}\u{0}", k.name())).collect::<String>();
+        let print = crc32c::crc32c(text.as_bytes());
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self {
+            name: name.clone(),
+            schema,
+            shape: Shape { kinds, key },
+            partition: spec.partition.clone(),
+            cut,
+            print,
+        })
+    }
+
+    pub(crate) fn key_names(&self) -> Vec<String> {
+        self.shape.key.iter().map(|at| self.schema.field(*at).name().clone()).collect()
+    }
+
+    /// Checks rows against the declaration and copies them.
+    pub(crate) fn stage(&self, rows: &RecordBatch) -> Result<Columns, Error> {
+        let bad = |why: String| Error::input(&self.name, why);
+        let given = rows.schema_ref();
+        let mut order = Vec::with_capacity(self.schema.fields().len());
+        for field in self.schema.fields() {
+            let at = given
+                .index_of(field.name())
+                .map_err(|_| bad(format!("column {} is missing", field.name())))?;
+            let data_type = given.field(at).data_type();
+            if data_type != field.data_type() {
+                return Err(bad(format!(
+                    "column {} has type {data_type}, not {}",
+                    field.name(),
+                    field.data_type()
+                )));
+            }
+            order.push(at);
+        }
+        if given.fields().len() != order.len() {
+            let extra = given.fields().iter().find(|f| self.schema.index_of(f.name()).is_err());
+            return Err(bad(format!("unknown column {}", extra.map_or("", |f| f.name()))));
+        }
+        // Offsets are 32 bits wide.
+        if rows.get_array_memory_size() > 1 << 30 {
+            return Err(bad("a batch of more than 1 GiB; split it".into()));
+        }
+        let rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;
+        let columns = Columns::from_batch(&self.shape.kinds, &rows);
+        for (at, field) in self.schema.fields().iter().enumerate() {
+            if columns.has_nulls(at) && (!field.is_nullable() || self.shape.key.contains(&at)) {
+                return Err(bad(format!("column {} holds a null", field.name())));
+            }
+        }
+        Ok(columns)
+    }
+}
