@@ -1,5 +1,6 @@
 //! The crate seen from outside.
 
 mod core;
+mod pool;
 mod servers;
 mod sim;
