@@ -44,7 +44,7 @@ async fn a_slot_comes_back_one_window_after_its_answer_and_not_a_millisecond_ear
     let permit = pool.acquire(ONE, NORMAL).await.unwrap();
     assert_eq!(start.elapsed(), ms(1300));
     drop(permit);
-    pool.acquire(ONE, NORMAL).await.unwrap();
+    drop(pool.acquire(ONE, NORMAL).await.unwrap());
     assert_eq!(start.elapsed(), ms(1300), "dropped unsent, it is given back at once");
     assert_eq!(pool.stats().refunded, 2);
 }
@@ -75,7 +75,7 @@ async fn waiters_go_by_priority_then_in_order_and_age_lifts_the_low() {
     pool.acquire(ONE, NORMAL).await.unwrap().send().unwrap().answered(Outcome::OK).unwrap();
     let order = Rc::new(RefCell::new(Vec::new()));
     let local = LocalSet::new();
-    let mut wait = |name: &'static str, priority: Priority, after: Duration| {
+    let wait = |name: &'static str, priority: Priority, after: Duration| {
         let (pool, order) = (pool.clone(), Rc::clone(&order));
         local.spawn_local(async move {
             sleep(after).await;
@@ -209,8 +209,8 @@ async fn revoked_keys_are_never_used_again_and_drained_ones_only_after_their_res
     assert_eq!((permit.key().get(), start.elapsed()), (1, ms(60_000)));
     permit.send().unwrap().answered(Outcome::Revoked).unwrap();
     assert_eq!(pool.acquire(ONE, NORMAL).await.unwrap_err().kind(), ErrorKind::NoKeys);
-    pool.add_key();
-    pool.acquire(ONE, NORMAL).await.unwrap();
+    let added = pool.add_key();
+    assert_eq!(pool.acquire(ONE, NORMAL).await.unwrap().key(), added);
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,10 +270,9 @@ async fn the_forecast_is_when_the_work_is_done() {
 #[tokio::test(start_paused = true)]
 async fn without_limits_nothing_is_held_back() {
     let pool = pool(Config::default(), 4);
-    let start = Instant::now();
-    let server = work(&pool, 4, |_| Box::new(SlidingLog::penalising(75, 10 * S)), 1000, 1).await;
+    let server = work(&pool, 4, |_| Box::new(SlidingLog::new(75, 10 * S)), 1000, 1).await;
     assert!(server.refused > 100, "the control: {}", server.refused);
-    assert!(start.elapsed() < ms(30_000));
+    assert!(matches!(pool.peek(ONE, NORMAL), Poll::Ready(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -345,7 +344,13 @@ async fn restarts(stamps: Option<&Path>, model: Model, make: fn(usize) -> Box<dy
         let mut builder = KeyPool::builder(Config::per_key(75, ms(10_000), model));
         builder = builder.key_names(["a", "b", "c", "d"]).wall_clock(wall + origin.elapsed());
         if let Some(path) = stamps {
-            builder = builder.stamps(FileStamps::open(path).unwrap());
+            // The forgotten flights keep the pool of the killed process and its lock, so the next one gets a copy.
+            let (old, own) =
+                (path.with_extension(process.to_string()), path.with_extension((process + 1).to_string()));
+            if process > 0 {
+                std::fs::copy(old, &own).unwrap();
+            }
+            builder = builder.stamps(FileStamps::open(own).unwrap());
         }
         let pool = builder.build().unwrap();
         seen.refused = 0;
