@@ -245,7 +245,8 @@ impl Learner {
     pub(crate) fn restore(&mut self, requests: u32, strict: bool) {
         if requests >= 1 && requests <= self.declared {
             self.current = requests;
-            if strict {
+            // A spacing that the configuration makes strict is left as it is.
+            if strict && !matches!(self.spacing, Spacing::Strict { .. }) {
                 self.spacing = Spacing::Strict { slots: 1 };
             }
         }
