@@ -180,7 +180,8 @@ impl Core {
             let when = self.poll_key(now, index, cost, priority);
             soonest = Some(soonest.map_or(when, |other| other.or(when)));
             if when == When::Now {
-                let score = self.score(now, index);
+                // The only key needs no score.
+                let score = if self.keys.len() == 1 { 0.0 } else { self.score(now, index) };
                 if best.is_none_or(|(lowest, _)| score < lowest) {
                     best = Some((score, index));
                 }

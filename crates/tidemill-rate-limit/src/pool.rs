@@ -229,6 +229,11 @@ impl Shared {
 
     /// The request leaves: its stamp is written first, so that no send is ever unknown to a later process.
     pub(crate) fn sent(&self, ticket: &mut Ticket) -> Result<u16, Error> {
+        if self.stamps.is_none() {
+            let mut state = self.state();
+            state.core.sent(self.now(), ticket);
+            return Ok(0);
+        }
         let now = self.now();
         let (key, number) = {
             let mut state = self.state();
@@ -236,7 +241,8 @@ impl Shared {
             (state.core.key_id(ticket.key().get()), state.tickets)
         };
         self.write(|at| Record::Sent { at, key, units: ticket.units(), ticket: number }, now)?;
-        self.state().core.sent(self.now().max(now), ticket);
+        let mut state = self.state();
+        state.core.sent(self.now(), ticket);
         Ok(number)
     }
 
@@ -251,11 +257,12 @@ impl Shared {
         let index = ticket.key().get();
         let units = ticket.units();
         let answered = !matches!(outcome, Outcome::Unanswered | Outcome::Gateway);
-        let now = self.now();
         // Only these can hold a key back; the usual answer allocates nothing.
         let may_hold = !matches!(outcome, Outcome::Counted { .. }) || hints.remaining == Some(0);
-        let (key, held, lessons) = {
+        let (now, key, held, lessons) = {
             let mut state = self.state();
+            // Read under the lock, so that the core never sees time go back.
+            let now = self.now();
             let lesson = state.core.lessons();
             let before = if may_hold { state.core.holds() } else { Vec::new() };
             state.core.answered_with(now, ticket, outcome, hints);
@@ -268,7 +275,7 @@ impl Shared {
                 before.into_iter().zip(after).enumerate().filter(|(_, (before, after))| after > before);
             let held: Vec<_> = changed.map(|(i, (_, until))| (state.core.key_id(i), until)).collect();
             let lessons = if state.core.lessons() == lesson { Vec::new() } else { state.core.learned() };
-            (state.core.key_id(index), held, lessons)
+            (now, state.core.key_id(index), held, lessons)
         };
         if answered {
             self.write(|at| Record::Answered { at, key, units, ticket: number }, now)?;
