@@ -195,7 +195,7 @@ mod span {
     pub(super) fn serialize<S: Serializer>(value: &Duration, out: S) -> Result<S::Ok, S::Error> {
         let ns = value.as_nanos();
         let (name, unit) =
-            match UNITS.iter().find(|(name, unit)| ns >= *unit && ns % unit == 0 && *name != "m") {
+            match UNITS.iter().find(|(name, unit)| ns >= *unit && ns.is_multiple_of(*unit) && *name != "m") {
                 Some(found) => *found,
                 None => ("s", 1),
             };

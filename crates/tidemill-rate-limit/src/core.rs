@@ -1,18 +1,19 @@
 //! The decisions, without clock, lock or I/O: which key may send now, or when to ask again.
 
+mod forecast;
+mod lesson;
+mod restore;
+
 use std::time::Duration;
 
 use crate::config::{Config, Scope};
 use crate::error::Error;
 use crate::key::{Key, KeyIndex, KeyState};
-use crate::learn::{Evidence, Learner, Spacing, nanos};
+use crate::learn::{Learner, Spacing, nanos};
 use crate::outcome::{Hints, Outcome};
 use crate::quota::Quota;
 use crate::stats::{KeyStats, LimitStats, Stats};
 use crate::window::When;
-
-/// Longest window for which all of it is waited out when the past is unknown.
-const COLD_GUARD_UP_TO: u64 = 3_700_000_000_000;
 
 /// What a request costs, in units of the limits; most servers count 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,7 +118,6 @@ pub struct Core {
     reserves: Vec<u32>,
     limit_ids: Vec<u32>,
     shared: Vec<Quota>,
-    shared_hold: u64,
     keys: Vec<Key>,
     concurrency: Option<u32>,
     in_flight: u32,
@@ -151,7 +151,6 @@ impl Core {
             limit_ids: Vec::new(),
             rules,
             shared,
-            shared_hold: 0,
             keys: Vec::with_capacity(keys),
             concurrency: config.concurrency,
             in_flight: 0,
@@ -181,7 +180,8 @@ impl Core {
             let when = self.poll_key(now, index, cost, priority);
             soonest = Some(soonest.map_or(when, |other| other.or(when)));
             if when == When::Now {
-                let score = self.score(now, index);
+                // The only key needs no score.
+                let score = if self.keys.len() == 1 { 0.0 } else { self.score(now, index) };
                 if best.is_none_or(|(lowest, _)| score < lowest) {
                     best = Some((score, index));
                 }
@@ -269,7 +269,9 @@ impl Core {
                 self.keys[index].health.failed();
                 self.keys[index].refused += 1;
                 self.totals.refused += 1;
-                self.keys[index].hold = self.keys[index].hold.max(now.saturating_add(nanos(until)));
+                // Where anything is counted by account or address, the ban is theirs.
+                let all = self.scopes.iter().any(|scope| *scope != Scope::Key);
+                self.hold(index, all, now.saturating_add(nanos(until)));
             }
             Outcome::Revoked => self.keys[index].gone = Some(KeyState::Quarantined),
             Outcome::Unanswered | Outcome::Gateway => {}
@@ -282,39 +284,6 @@ impl Core {
     /// The caller gave the request up now without having heard from the server.
     pub fn abandoned(&mut self, now: Duration, ticket: Ticket) {
         self.answered(now, ticket, Outcome::Unanswered);
-    }
-
-    /// How long it takes from `now` until `requests` more of cost 1 could be finished, by the quotas and the slots
-    /// as they are. An estimate: it assumes the mean latency seen so far.
-    pub fn forecast(&mut self, now: Duration, requests: u64) -> Duration {
-        let now = nanos(now);
-        let active = self.keys.iter().filter(|key| key.gone.is_none());
-        let (count, total) =
-            active.fold((0u32, Duration::ZERO), |(n, sum), key| (n + 1, sum + key.health.latency()));
-        if requests == 0 {
-            return Duration::ZERO;
-        }
-        if count == 0 {
-            return Duration::MAX;
-        }
-        let round_trip = nanos(total / count);
-        let (mut low, mut high) = (0u64, 1_000_000_000u64);
-        while self.possible(now, now.saturating_add(high), round_trip) < requests {
-            if high > u64::MAX / 4 {
-                return Duration::MAX;
-            }
-            (low, high) = (high, high * 2);
-        }
-        while high - low > 1_000_000 {
-            let middle = low + (high - low) / 2;
-            if self.possible(now, now.saturating_add(middle), round_trip) < requests {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        let done = self.possible(now, now, round_trip) >= requests;
-        Duration::from_nanos(if done { 0 } else { high } + round_trip)
     }
 
     /// Adds a fresh key; its index is the next place in the list.
@@ -401,81 +370,9 @@ impl Core {
         self.keys[key].id
     }
 
-    /// Names of the limits that do not depend on their order.
-    pub(crate) fn set_limit_ids(&mut self, ids: Vec<u32>) {
-        self.limit_ids = ids;
-    }
-
     /// Permits and requests that are out.
     pub(crate) fn outstanding(&self) -> u32 {
         self.in_flight + self.unsent
-    }
-
-    /// How long a send may matter.
-    pub(crate) fn horizon(&self) -> Duration {
-        let longest = self.rules.iter().map(Learner::cooling).max().unwrap_or(0);
-        Duration::from_nanos(longest.saturating_add(self.late))
-    }
-
-    /// Changes whenever something is learned.
-    pub(crate) fn lessons(&self) -> u64 {
-        self.rules.iter().map(Learner::lessons).sum()
-    }
-
-    /// What is known of each limit: its name, size, and whether it is strictly spaced.
-    pub(crate) fn learned(&self) -> Vec<(u32, u32, bool)> {
-        let named = self.rules.iter().zip(&self.limit_ids);
-        named
-            .map(|(rule, id)| (*id, rule.current(), matches!(rule.spacing(), Spacing::Strict { .. })))
-            .collect()
-    }
-
-    pub(crate) fn restore_learned(&mut self, limit: u32, requests: u32, strict: bool) {
-        for (rule, id) in self.rules.iter_mut().zip(&self.limit_ids) {
-            if *id == limit {
-                rule.restore(requests, strict);
-            }
-        }
-    }
-
-    pub(crate) fn park_id(&mut self, id: u32, until: Duration) {
-        for index in 0..self.keys.len() {
-            if self.keys[index].id == id {
-                self.park(KeyIndex(index), until);
-            }
-        }
-    }
-
-    /// Takes in a send of an earlier process. Times are ns from the origin of this one, so below 0 in the past;
-    /// without an answer the server may have counted it as late as the deadline and the straggler allow.
-    pub(crate) fn restore_send(&mut self, id: u32, sent_at: i128, answered_at: Option<i128>, units: u32) {
-        let counted_by = answered_at.unwrap_or(sent_at + i128::from(self.late));
-        for key in self.keys.iter_mut().filter(|key| key.id == id) {
-            key.known = true;
-            for quota in &mut key.quotas {
-                quota.restore(counted_by, units, &self.rules[quota.rule]);
-            }
-        }
-        for quota in &mut self.shared {
-            quota.restore(counted_by, units, &self.rules[quota.rule]);
-        }
-    }
-
-    /// Nothing is known about what was sent before `unknown_until`: every key waits until its windows have passed,
-    /// except those longer than an hour, of which stamps tell enough.
-    pub(crate) fn cold_guard(&mut self, unknown_until: i128) {
-        let spans = self.rules.iter().map(Learner::cooling).filter(|span| *span <= COLD_GUARD_UP_TO);
-        let Some(longest) = spans.max() else { return };
-        let until = unknown_until + i128::from(longest) + i128::from(self.late);
-        if let Ok(until) = u64::try_from(until) {
-            for key in &mut self.keys {
-                key.hold = key.hold.max(until);
-            }
-        }
-    }
-
-    pub(crate) fn hold_of(&self, key: usize) -> u64 {
-        self.keys[key].hold
     }
 
     fn push_key(&mut self, now: Duration, id: u32, (place, of): (usize, usize)) -> KeyIndex {
@@ -492,7 +389,7 @@ impl Core {
     }
 
     fn poll_key(&mut self, now: u64, index: usize, cost: Cost, priority: Priority) -> When {
-        let hold = self.keys[index].hold.max(self.shared_hold);
+        let hold = self.keys[index].hold;
         let mut when = if hold > now { When::At(hold) } else { When::Now };
         let stranger = !self.keys[index].known && self.strangers > 0;
         for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
@@ -525,115 +422,19 @@ impl Core {
         self.keys[index].health.score(usage)
     }
 
+    /// Holds one key back, or all of them.
+    fn hold(&mut self, index: usize, all: bool, until: u64) {
+        for (place, key) in self.keys.iter_mut().enumerate() {
+            if all || place == index {
+                key.hold = key.hold.max(until);
+            }
+        }
+    }
+
     fn cool(&mut self, index: usize, units: u32, counted_by: u64) {
         for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
             quota.cool(counted_by, units, &self.rules[quota.rule]);
         }
-    }
-
-    fn admitted(&mut self, now: u64, index: usize, sent_at: u64) {
-        let key = &mut self.keys[index];
-        key.refused_in_row = 0;
-        key.known = true;
-        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
-            let rule = &mut self.rules[quota.rule];
-            if sent_at >= rule.changed_at() {
-                let clean = quota.admitted(rule.changed_at());
-                rule.admitted(now, clean);
-            }
-        }
-    }
-
-    fn refused(&mut self, now: u64, ticket: &Ticket, retry_after: Option<Duration>, limit: Option<u32>) {
-        let index = ticket.key;
-        let first_contact = !self.keys[index].known;
-        self.totals.refused += 1;
-        let key = &mut self.keys[index];
-        key.refused += 1;
-        key.refused_in_row += 1;
-        let in_row = key.refused_in_row;
-        // Without limits nothing is held back: the control run.
-        let Some(blamed) = self.blame(now, index) else { return };
-        let shared = self.scopes[blamed] != Scope::Key;
-        let used = self.used(now, index, blamed);
-        let rule = &mut self.rules[blamed];
-        let asked = retry_after.map_or(0, nanos);
-        let mut hold = asked.max(rule.interval());
-        if asked > rule.per().saturating_mul(2) {
-            // A longer quota than we know of is drained: nothing to learn for this one.
-            rule.refused(now, ticket.sent_at.unwrap_or(now), used, Evidence::Past);
-        } else {
-            let told = limit.is_some_and(|limit| rule.told(now, limit));
-            let evidence = if told || first_contact { Evidence::Past } else { rule.judge(used, ticket.gap) };
-            rule.refused(now, ticket.sent_at.unwrap_or(now), used, evidence);
-            if in_row >= 2 {
-                // Refused again after the hold: the server may count refusals, or a past we do not know.
-                hold = hold.max(rule.cooling().saturating_mul(1 << (in_row - 2).min(4)));
-            }
-        }
-        let until = now.saturating_add(hold);
-        self.keys[index].hold = self.keys[index].hold.max(until);
-        if shared {
-            self.shared_hold = self.shared_hold.max(until);
-        }
-        if first_contact && !shared {
-            // The other fresh keys may have the same unknown past: they wait for it to leave the window.
-            let guard = now.saturating_add(self.rules[blamed].cooling().max(hold));
-            for key in self.keys.iter_mut().filter(|key| !key.known && key.refused == 0) {
-                key.hold = key.hold.max(guard);
-            }
-        }
-    }
-
-    /// The limit that most likely refused: the fullest, and of two as full the shorter.
-    fn blame(&mut self, now: u64, index: usize) -> Option<usize> {
-        let mut worst: Option<(f64, u64, usize)> = None;
-        for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
-            let rule = &self.rules[quota.rule];
-            let usage = quota.used(now) as f64 / f64::from(rule.current());
-            let better =
-                |&(most, per, _): &(f64, u64, usize)| usage > most || (usage == most && rule.per() < per);
-            if worst.as_ref().is_none_or(better) {
-                worst = Some((usage, rule.per(), quota.rule));
-            }
-        }
-        worst.map(|(_, _, rule)| rule)
-    }
-
-    fn used(&mut self, now: u64, index: usize, rule: usize) -> u64 {
-        let quotas = self.keys[index].quotas.iter_mut().chain(&mut self.shared);
-        quotas.filter(|quota| quota.rule == rule).map(|quota| quota.used(now)).sum()
-    }
-
-    /// A quota that its server says is used up parks the key until the reset.
-    fn hint(&mut self, now: u64, index: usize, hints: Hints) {
-        if self.rules.is_empty() {
-            return;
-        }
-        if let (Some(0), Some(reset)) = (hints.remaining, hints.reset) {
-            let until = now.saturating_add(nanos(reset));
-            self.keys[index].hold = self.keys[index].hold.max(until);
-        }
-    }
-
-    fn possible(&mut self, now: u64, until: u64, round_trip: u64) -> u64 {
-        let rules = &self.rules;
-        let mut total = 0u64;
-        for key in self.keys.iter_mut().filter(|key| key.gone.is_none()) {
-            let from = now.max(key.hold).max(self.shared_hold);
-            let quotas = key.quotas.iter_mut();
-            let least = quotas.map(|quota| quota.forecast(from, until, round_trip, &rules[quota.rule])).min();
-            let sends = least.unwrap_or(u64::MAX);
-            total = total.saturating_add(if until < from { 0 } else { sends });
-        }
-        for quota in &mut self.shared {
-            total = total.min(quota.forecast(now, until, round_trip, &rules[quota.rule]));
-        }
-        if let Some(cap) = self.concurrency {
-            let turns = (until - now) / round_trip.max(1);
-            total = total.min(u64::from(cap).saturating_mul(turns.saturating_add(1)));
-        }
-        total
     }
 
     fn key_stats(&mut self, now: u64, index: usize) -> KeyStats {

@@ -59,6 +59,9 @@ pub(crate) struct Learner {
     reprobe: u64,
     reprobe_at: u64,
     raised: bool,
+    interval: u64,
+    tolerance: u64,
+    spacing_cooling: u64,
 }
 
 impl Learner {
@@ -85,7 +88,11 @@ impl Learner {
             reprobe,
             reprobe_at: reprobe,
             raised: false,
+            interval: 0,
+            tolerance: 0,
+            spacing_cooling: 0,
         }
+        .derive()
     }
 
     /// The size in force.
@@ -115,27 +122,17 @@ impl Learner {
 
     /// The mean distance between two sends, in ns.
     pub(crate) fn interval(&self) -> u64 {
-        self.per.div_ceil(u64::from(self.current))
+        self.interval
     }
 
     /// For how long after its response a slot of the strict spacing cools.
     pub(crate) fn spacing_cooling(&self) -> u64 {
-        let slots = match self.spacing {
-            Spacing::Strict { slots } => u64::from(slots),
-            _ => 1,
-        };
-        with_margin(self.interval().saturating_mul(slots), self.resolution, self.drift_ppm)
+        self.spacing_cooling
     }
 
     /// How early a paced send may come, in ns.
     pub(crate) fn tolerance(&self) -> u64 {
-        match self.spacing {
-            Spacing::Paced { tolerance: Tolerance::Eighth } => self.interval() / 8,
-            Spacing::Paced { tolerance: Tolerance::Intervals(n) } => {
-                self.interval().saturating_mul(u64::from(n))
-            }
-            _ => 0,
-        }
+        self.tolerance
     }
 
     /// Whether the model was not declared.
@@ -195,6 +192,7 @@ impl Learner {
         }
         self.changed_at = now;
         self.lessons += 1;
+        self.rederive();
         self.reprobe_at = now.saturating_add(self.reprobe);
         true
     }
@@ -218,6 +216,7 @@ impl Learner {
         if self.current < self.declared && now >= self.reprobe_at {
             self.current += 1;
             self.lessons += 1;
+            self.rederive();
             self.raised = true;
             self.proven = false;
             self.reprobe_at = now.saturating_add(self.reprobe);
@@ -232,6 +231,7 @@ impl Learner {
         self.current = limit;
         self.changed_at = now;
         self.lessons += 1;
+        self.rederive();
         true
     }
 
@@ -239,16 +239,42 @@ impl Learner {
     pub(crate) fn declare(&mut self, requests: u32) {
         self.declared = requests;
         self.current = requests;
+        self.rederive();
     }
 
     /// What an earlier process learned.
     pub(crate) fn restore(&mut self, requests: u32, strict: bool) {
         if requests >= 1 && requests <= self.declared {
             self.current = requests;
-            if strict {
+            // A spacing that the configuration makes strict is left as it is.
+            if strict && !matches!(self.spacing, Spacing::Strict { .. }) {
                 self.spacing = Spacing::Strict { slots: 1 };
             }
+            self.rederive();
         }
+    }
+
+    /// Computes once what each check needs; called after every change.
+    fn derive(mut self) -> Self {
+        self.rederive();
+        self
+    }
+
+    fn rederive(&mut self) {
+        self.interval = self.per.div_ceil(u64::from(self.current));
+        self.tolerance = match self.spacing {
+            Spacing::Paced { tolerance: Tolerance::Eighth } => self.interval / 8,
+            Spacing::Paced { tolerance: Tolerance::Intervals(n) } => {
+                self.interval.saturating_mul(u64::from(n))
+            }
+            _ => 0,
+        };
+        let slots = match self.spacing {
+            Spacing::Strict { slots } => u64::from(slots),
+            _ => 1,
+        };
+        self.spacing_cooling =
+            with_margin(self.interval.saturating_mul(slots), self.resolution, self.drift_ppm);
     }
 
     fn nearly_full(&self, used: u64) -> bool {

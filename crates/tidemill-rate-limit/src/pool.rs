@@ -229,6 +229,11 @@ impl Shared {
 
     /// The request leaves: its stamp is written first, so that no send is ever unknown to a later process.
     pub(crate) fn sent(&self, ticket: &mut Ticket) -> Result<u16, Error> {
+        if self.stamps.is_none() {
+            let mut state = self.state();
+            state.core.sent(self.now(), ticket);
+            return Ok(0);
+        }
         let now = self.now();
         let (key, number) = {
             let mut state = self.state();
@@ -236,7 +241,8 @@ impl Shared {
             (state.core.key_id(ticket.key().get()), state.tickets)
         };
         self.write(|at| Record::Sent { at, key, units: ticket.units(), ticket: number }, now)?;
-        self.state().core.sent(self.now().max(now), ticket);
+        let mut state = self.state();
+        state.core.sent(self.now(), ticket);
         Ok(number)
     }
 
@@ -251,24 +257,30 @@ impl Shared {
         let index = ticket.key().get();
         let units = ticket.units();
         let answered = !matches!(outcome, Outcome::Unanswered | Outcome::Gateway);
-        let now = self.now();
-        let (key, held, lessons) = {
+        // Only these can hold a key back; the usual answer allocates nothing.
+        let may_hold = !matches!(outcome, Outcome::Counted { .. }) || hints.remaining == Some(0);
+        let (now, key, held, lessons) = {
             let mut state = self.state();
-            let before = state.core.hold_of(index);
+            // Read under the lock, so that the core never sees time go back.
+            let now = self.now();
             let lesson = state.core.lessons();
+            let before = if may_hold { state.core.holds() } else { Vec::new() };
             state.core.answered_with(now, ticket, outcome, hints);
             state.queue.wake_leaders();
             if state.core.outstanding() == 0 {
                 self.idle.notify_waiters();
             }
-            let hold = state.core.hold_of(index);
+            let after = if may_hold { state.core.holds() } else { Vec::new() };
+            let changed =
+                before.into_iter().zip(after).enumerate().filter(|(_, (before, after))| after > before);
+            let held: Vec<_> = changed.map(|(i, (_, until))| (state.core.key_id(i), until)).collect();
             let lessons = if state.core.lessons() == lesson { Vec::new() } else { state.core.learned() };
-            (state.core.key_id(index), (hold > before).then_some(hold), lessons)
+            (now, state.core.key_id(index), held, lessons)
         };
         if answered {
             self.write(|at| Record::Answered { at, key, units, ticket: number }, now)?;
         }
-        if let Some(until) = held {
+        for (key, until) in held {
             self.write(|at| Record::Held { at, key }, Duration::from_nanos(until))?;
         }
         for (limit, requests, strict) in lessons {

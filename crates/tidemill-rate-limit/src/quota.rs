@@ -44,6 +44,10 @@ impl Quota {
     pub(crate) fn take(&mut self, now: u64, units: u32, learner: &Learner) {
         self.window.take(units);
         self.strict.take(units);
+        if learner.spacing() == Spacing::Free {
+            // Only the last send counts, in case that a refusal makes us pace.
+            self.pace = Pace::starting(now);
+        }
         self.pace.take(now, learner.interval(), units);
     }
 

@@ -1,31 +1,31 @@
 //! The servers we are tested against, each written as its documentation describes it and as naively as can be.
 
 /// Nanoseconds of a second.
-pub const S: u64 = 1_000_000_000;
+pub(crate) const S: u64 = 1_000_000_000;
 /// Nanoseconds of a millisecond.
-pub const MS: u64 = 1_000_000;
+pub(crate) const MS: u64 = 1_000_000;
 
 /// Counts the requests of one key.
-pub trait Server {
+pub(crate) trait Server {
     /// A request arrives at `at` ns; arrivals come in order. True when it is let in.
     fn admit(&mut self, at: u64) -> bool;
 }
 
 /// Any window of `per` holds at most `n`.
-pub struct SlidingLog {
-    pub n: usize,
-    pub per: u64,
+pub(crate) struct SlidingLog {
+    pub(crate) n: usize,
+    pub(crate) per: u64,
     /// Whether refused requests count too.
-    pub penalising: bool,
-    pub log: Vec<u64>,
+    pub(crate) penalising: bool,
+    pub(crate) log: Vec<u64>,
 }
 
 impl SlidingLog {
-    pub fn new(n: usize, per: u64) -> Self {
+    pub(crate) fn new(n: usize, per: u64) -> Self {
         Self { n, per, penalising: false, log: Vec::new() }
     }
 
-    pub fn penalising(n: usize, per: u64) -> Self {
+    pub(crate) fn penalising(n: usize, per: u64) -> Self {
         Self { penalising: true, ..Self::new(n, per) }
     }
 }
@@ -42,16 +42,16 @@ impl Server for SlidingLog {
 }
 
 /// Counts anew every `per`, at `phase`.
-pub struct Fixed {
-    pub n: usize,
-    pub per: u64,
-    pub phase: u64,
+pub(crate) struct Fixed {
+    pub(crate) n: usize,
+    pub(crate) per: u64,
+    pub(crate) phase: u64,
     window: u64,
     count: usize,
 }
 
 impl Fixed {
-    pub fn new(n: usize, per: u64, phase: u64) -> Self {
+    pub(crate) fn new(n: usize, per: u64, phase: u64) -> Self {
         Self { n, per, phase, window: 0, count: 0 }
     }
 }
@@ -68,20 +68,20 @@ impl Server for Fixed {
 }
 
 /// A token bucket of `depth` that gains `n` in `per`; tokens are counted in `n` parts of a nanosecond of refill.
-pub struct Bucket {
-    pub n: u64,
-    pub per: u64,
-    pub depth: u64,
+pub(crate) struct Bucket {
+    pub(crate) n: u64,
+    pub(crate) per: u64,
+    pub(crate) depth: u64,
     level: u128,
     last: u64,
 }
 
 impl Bucket {
-    pub fn full(n: u64, per: u64, depth: u64) -> Self {
+    pub(crate) fn full(n: u64, per: u64, depth: u64) -> Self {
         Self { n, per, depth, level: u128::from(depth) * u128::from(per), last: 0 }
     }
 
-    pub fn empty(n: u64, per: u64, depth: u64) -> Self {
+    pub(crate) fn empty(n: u64, per: u64, depth: u64) -> Self {
         Self { level: 0, ..Self::full(n, per, depth) }
     }
 }
@@ -102,7 +102,7 @@ impl Server for Bucket {
 
 /// nginx `limit_req rate=Nr/per burst=B nodelay`: integer milliseconds, thousandths of a request, refused ones do not
 /// count.
-pub struct Leaky {
+pub(crate) struct Leaky {
     rate: u64,
     burst: u64,
     excess: u64,
@@ -111,7 +111,7 @@ pub struct Leaky {
 
 impl Leaky {
     /// `n` requests in `per` and `burst` more at once.
-    pub fn new(n: u64, per: u64, burst: u64) -> Self {
+    pub(crate) fn new(n: u64, per: u64, burst: u64) -> Self {
         // nginx keeps thousandths of a request a second.
         Self { rate: n * 1000 * S / per, burst: burst * 1000, excess: 0, last: None }
     }
@@ -135,7 +135,7 @@ impl Server for Leaky {
 
 /// HAProxy's `http_req_rate(per)`: this period's count and the share of the last one that still overlaps; refused
 /// requests do not count.
-pub struct Counter {
+pub(crate) struct Counter {
     n: u64,
     per: u64,
     start: Option<u64>,
@@ -144,7 +144,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    pub fn new(n: u64, per: u64) -> Self {
+    pub(crate) fn new(n: u64, per: u64) -> Self {
         Self { n, per: per / MS, start: None, current: 0, previous: 0 }
     }
 }
@@ -176,7 +176,7 @@ impl Server for Counter {
 }
 
 /// A server that has seen requests which the client knows nothing of.
-pub fn with_past(mut server: SlidingLog, count: u64, until: u64) -> SlidingLog {
+pub(crate) fn with_past(mut server: SlidingLog, count: u64, until: u64) -> SlidingLog {
     for i in 0..count {
         server.log.push(until - (count - i) * MS);
     }

@@ -9,10 +9,10 @@ use tidemill_rate_limit::{Core, Cost, KeyIndex, Outcome, Poll, Priority, Ticket}
 use crate::servers::{MS, S, Server};
 
 /// A small generator (splitmix64): the same seed gives the same run.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,27 +20,27 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 }
 
 /// What a limiter must offer to be simulated.
-pub trait Limiter {
+pub(crate) trait Limiter {
     fn poll(&mut self, now: u64) -> Poll;
     fn send(&mut self, now: u64, key: KeyIndex) -> u64;
     fn ended(&mut self, now: u64, request: u64, outcome: Outcome);
 }
 
 /// Ours.
-pub struct Ours {
-    pub core: Core,
+pub(crate) struct Ours {
+    pub(crate) core: Core,
     tickets: HashMap<u64, Ticket>,
     next: u64,
 }
 
 impl Ours {
-    pub fn new(core: Core) -> Self {
+    pub(crate) fn new(core: Core) -> Self {
         Self { core, tickets: HashMap::new(), next: 0 }
     }
 }
@@ -66,11 +66,11 @@ impl Limiter for Ours {
 }
 
 /// The control: a deque of send times, as everyone writes it. One key.
-pub struct AnchoredOnSend {
-    pub n: usize,
-    pub per: u64,
-    pub key: KeyIndex,
-    pub sends: VecDeque<u64>,
+pub(crate) struct AnchoredOnSend {
+    pub(crate) n: usize,
+    pub(crate) per: u64,
+    pub(crate) key: KeyIndex,
+    pub(crate) sends: VecDeque<u64>,
 }
 
 impl Limiter for AnchoredOnSend {
@@ -94,19 +94,19 @@ impl Limiter for AnchoredOnSend {
 
 /// The surroundings of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct World {
+pub(crate) struct World {
     /// Least and most one-way delay in ns.
-    pub delay: (u64, u64),
+    pub(crate) delay: (u64, u64),
     /// Most a timer fires late, in ns.
-    pub timer_late: u64,
+    pub(crate) timer_late: u64,
     /// Requests that the workers can have in flight.
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Of a thousand answers, how many get lost.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// What a refusal says.
-    pub retry_after: Option<Duration>,
-    pub end: u64,
-    pub seed: u64,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) end: u64,
+    pub(crate) seed: u64,
 }
 
 impl Default for World {
@@ -125,25 +125,28 @@ impl Default for World {
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]
-pub struct Run {
-    pub sent: u64,
-    pub admitted: u64,
+pub(crate) struct Run {
+    pub(crate) sent: u64,
+    pub(crate) admitted: u64,
     /// When each refusal happened, in ns.
-    pub refused: Vec<u64>,
+    pub(crate) refused: Vec<u64>,
     /// Arrivals by key, in ns.
-    pub arrivals: Vec<Vec<u64>>,
+    pub(crate) arrivals: Vec<Vec<u64>>,
 }
 
 impl Run {
     /// Share of `n` per `per` on each key that was let in, over `[from, end]`, in percent.
-    pub fn utilisation(&self, n: u64, per: u64, from: u64, end: u64) -> f64 {
-        let count: usize =
-            self.arrivals.iter().map(|times| times.iter().filter(|at| (from..end).contains(*at)).count()).sum();
+    pub(crate) fn utilisation(&self, n: u64, per: u64, from: u64, end: u64) -> f64 {
+        let count: usize = self
+            .arrivals
+            .iter()
+            .map(|times| times.iter().filter(|at| (from..end).contains(*at)).count())
+            .sum();
         100.0 * count as f64 * per as f64 / ((end - from) as f64 * n as f64 * self.arrivals.len() as f64)
     }
 
     /// Most arrivals in any window of `per` on one key.
-    pub fn fullest(&self, per: u64) -> usize {
+    pub(crate) fn fullest(&self, per: u64) -> usize {
         let fullest = |times: &Vec<u64>| {
             let mut first = 0;
             let mut most = 0;
@@ -168,7 +171,7 @@ enum Event {
 }
 
 /// Runs `limiter` against one server a key.
-pub fn run(limiter: &mut dyn Limiter, servers: &mut [Box<dyn Server>], world: World) -> Run {
+pub(crate) fn run(limiter: &mut dyn Limiter, servers: &mut [Box<dyn Server>], world: World) -> Run {
     let mut random = Random(world.seed);
     let mut events = BinaryHeap::from([Reverse((0u64, 0u64, Event::Wake))]);
     let mut order = 0;
