@@ -177,8 +177,8 @@ impl Pool {
         T: Send + 'static,
     {
         let shared = &self.owner.0;
-        let Job { make, priority, group, options } = job;
-        let header = Header::new(shared.next_id(), shared.now(), options);
+        let Job { make, priority, group, timeout, options } = job;
+        let header = Header::new(shared.now(), timeout, options);
         let core = Arc::new(Core::new(header, make));
         shared.accept(Arc::clone(&core) as Arc<_>, group.as_deref(), priority);
         JobHandle::new(core)
