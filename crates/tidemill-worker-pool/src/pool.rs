@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::context::JobContext;
 use crate::error::{Error, JobError};
 use crate::event::Event;
-use crate::handle::JobHandle;
+use crate::handle::{JobHandle, Status};
 use crate::job::Job;
 use crate::report::Report;
 use crate::shared::{Delayed, Listener, Phase, Shared};
@@ -275,7 +275,7 @@ impl Owner {
                 .map(|Reverse(Delayed { work, .. })| work),
         );
         for work in &left {
-            if work.job.header().status() == crate::handle::Status::Ended {
+            if work.job.header().status() == Status::Ended {
                 state.queue.counts(work.group, work.priority).cancelled += 1;
             } else {
                 let info = shared.info(&state, work);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, EventKind, JobInfo};
+use crate::handle::Status;
 use crate::priority::Priority;
 use crate::queue::{Queue, Rules, Taken, nanos};
 use crate::retry::{Purse, Random};
@@ -216,9 +217,10 @@ impl Shared {
 }
 
 impl State {
-    /// Whether a closing pool has nothing left.
+    /// Whether a closing pool has nothing left; delayed jobs that were cancelled do not count.
     pub(crate) fn is_drained(&self) -> bool {
-        self.queue.ready() == 0 && self.queue.running() == 0 && self.delayed.is_empty()
+        let left = |Reverse(delayed): &Reverse<Delayed>| delayed.work.job.header().status() != Status::Ended;
+        self.queue.ready() == 0 && self.queue.running() == 0 && !self.delayed.iter().any(left)
     }
 
     /// A worker leaves; somebody has to be woken for what it did not take.
