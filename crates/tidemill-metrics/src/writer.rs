@@ -62,3 +62,33 @@ fn claim() -> usize {
     LANE.set(lane);
     lane
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    // One test, as the slots belong to the whole process.
+    #[test]
+    fn living_threads_own_different_slots_and_leave_them_to_the_next() {
+        for _ in 0..10 * OWNED {
+            assert!(thread::spawn(lane).join().unwrap() < OWNED, "the threads before gave theirs back");
+        }
+        let all = Barrier::new(OWNED + 4);
+        let mut lanes: Vec<usize> = thread::scope(|scope| {
+            let ask = || {
+                let mine = lane();
+                all.wait();
+                assert_eq!(lane(), mine, "for life");
+                mine
+            };
+            let threads: Vec<_> = (0..OWNED + 4).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        lanes.sort_unstable();
+        assert_eq!(lanes[..OWNED], [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(lanes[OWNED..].iter().all(|lane| *lane == SHARED));
+    }
+}

@@ -33,7 +33,7 @@ impl JobContext {
     /// The job's number.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.task.header().id
+        self.task.header().id()
     }
 
     /// This attempt, from 1.

@@ -173,7 +173,7 @@ impl JobError {
         Self { source: source.into(), retriable: false, after: None }
     }
 
-    /// Not before `after` from now; the backoff comes on top when it is shorter than a `base`.
+    /// Not before `after` from now; a jitter of up to the `base` of the job's [`Retry`](crate::Retry) comes on top.
     #[must_use]
     pub fn after(mut self, after: Duration) -> Self {
         self.after = Some(after);

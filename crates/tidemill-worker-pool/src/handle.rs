@@ -41,7 +41,7 @@ impl<T> JobHandle<T> {
     /// The job's number, unique within its pool.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.outcome.header().id
+        self.outcome.header().id()
     }
 
     /// Where it is.

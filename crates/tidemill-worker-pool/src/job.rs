@@ -27,13 +27,13 @@ pub struct Job<F> {
     pub(crate) make: F,
     pub(crate) priority: Priority,
     pub(crate) group: Option<Arc<str>>,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) options: Option<Box<Options>>,
 }
 
 /// What most jobs leave alone; boxed so that a queued job stays small.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) timeout: Option<Duration>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) label: Option<Arc<str>>,
@@ -42,7 +42,7 @@ pub(crate) struct Options {
 impl<F> Job<F> {
     /// A job of NORMAL priority without group, timeout or retry.
     pub fn new(make: F) -> Self {
-        Self { make, priority: Priority::default(), group: None, options: None }
+        Self { make, priority: Priority::default(), group: None, timeout: None, options: None }
     }
 
     /// How urgent it is.
@@ -55,7 +55,7 @@ impl<F> Job<F> {
     /// How long one attempt may take. An attempt that takes longer is dropped and may be retried.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options().timeout = Some(timeout);
+        self.timeout = Some(timeout);
         self
     }
 
@@ -88,9 +88,8 @@ impl<F> Job<F> {
     }
 
     fn options(&mut self) -> &mut Options {
-        self.options.get_or_insert_with(|| {
-            Box::new(Options { timeout: None, deadline: None, retry: Retry::NONE, label: None })
-        })
+        self.options
+            .get_or_insert_with(|| Box::new(Options { deadline: None, retry: Retry::NONE, label: None }))
     }
 }
 
@@ -99,6 +98,7 @@ impl<F> std::fmt::Debug for Job<F> {
         f.debug_struct("Job")
             .field("priority", &self.priority)
             .field("group", &self.group)
+            .field("timeout", &self.timeout)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::context::JobContext;
 use crate::error::{Error, JobError};
 use crate::event::Event;
-use crate::handle::JobHandle;
+use crate::handle::{JobHandle, Status};
 use crate::job::Job;
 use crate::report::Report;
 use crate::shared::{Delayed, Listener, Phase, Shared};
@@ -177,8 +177,8 @@ impl Pool {
         T: Send + 'static,
     {
         let shared = &self.owner.0;
-        let Job { make, priority, group, options } = job;
-        let header = Header::new(shared.next_id(), shared.now(), options);
+        let Job { make, priority, group, timeout, options } = job;
+        let header = Header::new(shared.now(), timeout, options);
         let core = Arc::new(Core::new(header, make));
         shared.accept(Arc::clone(&core) as Arc<_>, group.as_deref(), priority);
         JobHandle::new(core)
@@ -275,7 +275,7 @@ impl Owner {
                 .map(|Reverse(Delayed { work, .. })| work),
         );
         for work in &left {
-            if work.job.header().status() == crate::handle::Status::Ended {
+            if work.job.header().status() == Status::Ended {
                 state.queue.counts(work.group, work.priority).cancelled += 1;
             } else {
                 let info = shared.info(&state, work);

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, EventKind, JobInfo};
+use crate::handle::Status;
 use crate::priority::Priority;
 use crate::queue::{Queue, Rules, Taken, nanos};
 use crate::retry::{Purse, Random};
@@ -35,7 +35,6 @@ pub(crate) struct Shared {
     pub(crate) progress: watch::Sender<Phase>,
     pub(crate) runtime: Handle,
     origin: Instant,
-    ids: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -43,6 +42,8 @@ pub(crate) struct State {
     pub(crate) queue: Queue<Arc<dyn Task>>,
     pub(crate) delayed: BinaryHeap<Reverse<Delayed>>,
     pub(crate) idle: Vec<(u64, Waker)>,
+    /// A woken worker has not looked yet: it will take what came meanwhile, and wake the next if there is more.
+    pub(crate) waking: bool,
     pub(crate) purse: Purse,
     pub(crate) random: Random,
     pub(crate) live: usize,
@@ -52,6 +53,8 @@ pub(crate) struct State {
     pub(crate) returned: Vec<JobInfo>,
     pub(crate) aborts: Vec<(u64, AbortHandle)>,
     pub(crate) next_worker: u64,
+    /// The number of the last job.
+    pub(crate) last_job: u64,
     /// Waiting jobs beyond the bound: retries that found no permit.
     pub(crate) debt: usize,
 }
@@ -82,11 +85,11 @@ impl Shared {
             progress: watch::Sender::new(Phase::Open),
             runtime,
             origin: Instant::now(),
-            ids: AtomicU64::new(1),
             state: Mutex::new(State {
                 queue: Queue::new(Rules::new(&config)),
                 delayed: BinaryHeap::new(),
                 idle: Vec::new(),
+                waking: false,
                 purse: Purse::new(config.retry_budget),
                 random: Random::new(config.seed),
                 live: 0,
@@ -96,6 +99,7 @@ impl Shared {
                 returned: Vec::new(),
                 aborts: Vec::new(),
                 next_worker: 0,
+                last_job: 0,
                 debt: 0,
             }),
             config,
@@ -111,10 +115,6 @@ impl Shared {
         self.origin + Duration::from_nanos(at)
     }
 
-    pub(crate) fn next_id(&self) -> u64 {
-        self.ids.fetch_add(1, Ordering::Relaxed)
-    }
-
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // No code of a user runs under this lock, so that it cannot be poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -123,6 +123,8 @@ impl Shared {
     /// Puts an accepted job into the queue; the caller holds a permit of `room`, which this keeps.
     pub(crate) fn accept(&self, task: Arc<dyn Task>, group: Option<&str>, priority: Priority) {
         let mut state = self.lock();
+        state.last_job += 1;
+        task.header().set_id(state.last_job);
         if state.phase >= Phase::Closed {
             let group = state.queue.group(group);
             let counts = state.queue.counts(group, priority);
@@ -137,9 +139,9 @@ impl Shared {
         state.queue.counts(group, priority).accepted += 1;
         let accepted = task.header().accepted;
         state.queue.push(group, priority, accepted, task);
-        let waker = state.idle.pop();
+        let waker = if state.waking { None } else { state.next_idle() };
         drop(state);
-        if let Some((_, waker)) = waker {
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -215,9 +217,10 @@ impl Shared {
 }
 
 impl State {
-    /// Whether a closing pool has nothing left.
+    /// Whether a closing pool has nothing left; delayed jobs that were cancelled do not count.
     pub(crate) fn is_drained(&self) -> bool {
-        self.queue.ready() == 0 && self.queue.running() == 0 && self.delayed.is_empty()
+        let left = |Reverse(delayed): &Reverse<Delayed>| delayed.work.job.header().status() != Status::Ended;
+        self.queue.ready() == 0 && self.queue.running() == 0 && !self.delayed.iter().any(left)
     }
 
     /// A worker leaves; somebody has to be woken for what it did not take.
@@ -225,7 +228,15 @@ impl State {
         self.live -= 1;
         self.idle.retain(|(id, _)| *id != worker);
         self.aborts.retain(|(id, _)| *id != worker);
-        if self.queue.ready() > 0 { self.idle.pop().map(|(_, waker)| waker) } else { None }
+        self.waking = false;
+        if self.queue.ready() > 0 { self.next_idle() } else { None }
+    }
+
+    /// Whom to wake for a job; they clear `waking` when they look.
+    pub(crate) fn next_idle(&mut self) -> Option<Waker> {
+        let (_, waker) = self.idle.pop()?;
+        self.waking = true;
+        Some(waker)
     }
 
     pub(crate) fn take_idle(&mut self) -> Vec<(u64, Waker)> {
@@ -236,7 +247,7 @@ impl State {
 fn info(work: &Work, group: Arc<str>) -> JobInfo {
     let header = work.job.header();
     JobInfo {
-        id: header.id,
+        id: header.id(),
         label: header.options.as_ref().and_then(|options| options.label.clone()),
         group,
         priority: work.priority,
@@ -260,6 +271,6 @@ impl PartialOrd for Delayed {
 
 impl Ord for Delayed {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due, self.work.job.header().id).cmp(&(other.due, other.work.job.header().id))
+        (self.due, self.work.job.header().id()).cmp(&(other.due, other.work.job.header().id()))
     }
 }

@@ -4,9 +4,10 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -14,6 +15,7 @@ use crate::context::{JobContext, Progress};
 use crate::error::{Error, JobError};
 use crate::handle::Status;
 use crate::job::Options;
+use crate::queue::nanos;
 use crate::retry::Retry;
 
 const WAITING: u8 = 0;
@@ -42,9 +44,11 @@ pub(crate) trait Outcome<T>: Send + Sync {
 
 /// The part of a job that has no type parameter.
 pub(crate) struct Header {
-    pub(crate) id: u64,
+    id: AtomicU64,
     /// When it was accepted, in nanoseconds of the pool's clock.
     pub(crate) accepted: u64,
+    /// Nanoseconds an attempt may take; the largest number for no limit.
+    pub(crate) timeout: u64,
     pub(crate) options: Option<Box<Options>>,
     attempt: AtomicU32,
     state: AtomicU8,
@@ -81,16 +85,26 @@ enum Slot<T> {
 }
 
 impl Header {
-    pub(crate) fn new(id: u64, accepted: u64, options: Option<Box<Options>>) -> Self {
+    pub(crate) fn new(accepted: u64, timeout: Option<Duration>, options: Option<Box<Options>>) -> Self {
         Self {
-            id,
+            id: AtomicU64::new(0),
             accepted,
+            timeout: timeout.map_or(u64::MAX, nanos),
             options,
             attempt: AtomicU32::new(0),
             state: AtomicU8::new(WAITING),
             cancel: AtomicBool::new(false),
             extra: OnceLock::new(),
         }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Set once, under the pool's lock and before anybody else knows the job.
+    pub(crate) fn set_id(&self, id: u64) {
+        self.id.store(id, Ordering::Relaxed);
     }
 
     pub(crate) fn attempt(&self) -> u32 {
@@ -119,7 +133,8 @@ impl Header {
         let taken =
             self.state.compare_exchange(WAITING, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if taken {
-            self.attempt.fetch_add(1, Ordering::Relaxed);
+            // Whoever claims it is the only writer.
+            self.attempt.store(self.attempt() + 1, Ordering::Relaxed);
         }
         taken
     }
@@ -199,7 +214,9 @@ impl<F, T> Core<F, T> {
             waker.wake();
         }
         // What the closure holds may panic when it is dropped: not our worker's business.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(make))));
+        if make.is_some() {
+            drop(catch_unwind(AssertUnwindSafe(|| drop(make))));
+        }
     }
 }
 

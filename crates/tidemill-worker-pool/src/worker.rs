@@ -90,6 +90,7 @@ impl Worker {
         let shared = &*self.shared;
         self.now = shared.now();
         let mut state = shared.lock();
+        state.waking = false;
         self.tally.settle(shared, &mut state);
         if state.live > state.target || state.phase >= Phase::Closed {
             self.left = true;
@@ -114,9 +115,9 @@ impl Worker {
             self.batch.push_back(work);
         }
         if !self.batch.is_empty() {
-            let next = if state.queue.ready() > 0 { state.idle.pop() } else { None };
+            let next = if state.queue.ready() > 0 { state.next_idle() } else { None };
             drop(state);
-            if let Some((_, waker)) = next {
+            if let Some(waker) = next {
                 waker.wake();
             }
             return Poll::Ready(true);
@@ -379,9 +380,10 @@ impl Tally {
 impl Header {
     /// When an attempt that began at `began` has to end, and the limit that says so.
     fn limit(&self, began: u64) -> Option<(u64, Duration)> {
-        let options = self.options.as_ref()?;
-        let timeout = options.timeout.map(|limit| (began.saturating_add(nanos(limit)), limit));
-        let deadline = options.deadline.map(|limit| (self.accepted.saturating_add(nanos(limit)), limit));
+        let timeout = (self.timeout < u64::MAX)
+            .then(|| (began.saturating_add(self.timeout), Duration::from_nanos(self.timeout)));
+        let deadline = self.options.as_ref().and_then(|options| options.deadline);
+        let deadline = deadline.map(|limit| (self.accepted.saturating_add(nanos(limit)), limit));
         match (timeout, deadline) {
             (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
             (one, other) => one.or(other),

@@ -139,3 +139,35 @@ async fn a_job_that_blocks_its_thread_is_reported() {
     release.send(()).unwrap();
     assert_eq!(handle.await.unwrap(), 2, "it ends by itself after all");
 }
+
+/// A pool with one job that waits 60 s for its next attempt.
+async fn with_delayed() -> (tidemill_worker_pool::Pool, tidemill_worker_pool::JobHandle<u32>) {
+    let pool = pool(workers(2));
+    let job = Job::new(|_| async { Err::<u32, _>(JobError::retriable("no").after(60 * SECOND)) });
+    let handle = pool.submit(job.retry(Retry { max: 1, base: MS, cap: MS })).await.unwrap();
+    sleep(MS).await;
+    (pool, handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_cancelled_retry() {
+    let (pool, handle) = with_delayed().await;
+    handle.cancel();
+    let start = Instant::now();
+    assert!(pool.close(600 * SECOND).await.is_complete());
+    assert!(start.elapsed() < SECOND);
+    assert_eq!(pool.stats().total().cancelled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_cancelled_during_the_drain_ends_it_when_it_was_due() {
+    let (pool, handle) = with_delayed().await;
+    let start = Instant::now();
+    let cancel = tokio::spawn(async move {
+        sleep(SECOND).await;
+        handle.cancel();
+    });
+    assert!(pool.close(600 * SECOND).await.is_complete());
+    assert_eq!(start.elapsed().as_secs(), 60);
+    cancel.await.unwrap();
+}
