@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rustix::time::{ClockId, clock_gettime};
-use tidemill_collector::http::{Attempt, Call, Config};
+use tidemill_collector::http::{Attempt, Call, Config, Encoding, InflaterPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
@@ -19,13 +19,30 @@ const IN_FLIGHT: u32 = 8;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let body = body();
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&body)?;
-    let packed = encoder.finish()?;
+    let packed = pack(&body)?;
+    let small = pack(&body[..14 << 10])?;
     let mut out = std::io::stdout();
-    writeln!(out, "body {} bytes, on the wire {} bytes", body.len(), packed.len())?;
-    for (name, bytes, headers) in [("gzip", &packed, "content-encoding: gzip\r\n"), ("identity", &packed, "")]
-    {
+    writeln!(
+        out,
+        "body {} bytes, on the wire {}; small body {}, on the wire {}",
+        body.len(),
+        packed.len(),
+        14 << 10,
+        small.len()
+    )?;
+    let (pool, cpu) = (InflaterPool::default(), thread_cpu());
+    for _ in 0..REQUESTS {
+        let mut inflater = pool.take(Encoding::Gzip, 1 << 20);
+        inflater.push(&packed)?;
+        assert_eq!(inflater.finish()?.len(), body.len());
+    }
+    let alone = (thread_cpu() - cpu).as_secs_f64() * 1e6 / f64::from(REQUESTS);
+    writeln!(out, "inflating the body alone: {alone:.1} us")?;
+    for (name, bytes, headers) in [
+        ("gzip", &packed, "content-encoding: gzip\r\n"),
+        ("gzip, small", &small, "content-encoding: gzip\r\n"),
+        ("identity", &packed, ""),
+    ] {
         let mut answer =
             format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{headers}\r\n", bytes.len()).into_bytes();
         answer.extend_from_slice(bytes);
@@ -36,6 +53,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+fn pack(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes)?;
+    encoder.finish()
 }
 
 /// Daily bars as JSON that compress to about 14 KB.
@@ -95,7 +118,7 @@ fn run(addr: SocketAddr) -> Result<(f64, f64), Box<dyn std::error::Error>> {
                     for _ in 0..REQUESTS / IN_FLIGHT {
                         let answer =
                             attempt.clone().oneshot(Call::get(uri.clone())).await.expect("an answer");
-                        assert!(answer.body.len() >= 10_000);
+                        assert!(answer.body.len() >= 10_000, "the whole body");
                     }
                 })
             })

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Request, Uri};
 use http_body::Body;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::body::{Plain, Sink};
 use super::call::{Answer, Call};
 use super::config::Config;
 use super::connect::{Abandon, Connector};
@@ -410,46 +411,6 @@ fn request(call: Call) -> Request<Full<Bytes>> {
 fn accept(headers: &mut HeaderMap) {
     if !headers.contains_key(ACCEPT_ENCODING) {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"));
-    }
-}
-
-enum Sink {
-    Plain(Plain),
-    Inflated(super::inflate::Inflater),
-}
-
-/// A body as it is: nothing, one frame, or several joined.
-enum Plain {
-    Empty,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Plain {
-    fn push(&mut self, data: Bytes, announced: Option<u64>) {
-        *self = match std::mem::replace(self, Self::Empty) {
-            Self::Empty => Self::One(data),
-            Self::One(first) => {
-                // The announced length is below `body_max` here; an unannounced body doubles as it grows.
-                let room = announced.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(first.len() * 4);
-                let mut joined = BytesMut::with_capacity(room.min(1 << 20));
-                joined.extend_from_slice(&first);
-                joined.extend_from_slice(&data);
-                Self::Many(joined)
-            }
-            Self::Many(mut joined) => {
-                joined.extend_from_slice(&data);
-                Self::Many(joined)
-            }
-        };
-    }
-
-    fn finish(self) -> Bytes {
-        match self {
-            Self::Empty => Bytes::new(),
-            Self::One(bytes) => bytes,
-            Self::Many(joined) => joined.freeze(),
-        }
     }
 }
 

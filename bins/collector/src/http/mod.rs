@@ -10,6 +10,7 @@
 //! reached a server. [`FetchError::maybe_sent`] says whether it may have.
 
 mod attempt;
+mod body;
 mod call;
 mod config;
 mod connect;
