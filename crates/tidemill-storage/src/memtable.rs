@@ -91,7 +91,12 @@ impl Memtable {
         while from < rows.end {
             let room = match self.rows as usize % CHUNK {
                 0 => {
-                    self.chunks.push(Columns::new(&self.table.shape.kinds));
+                    let mut chunk = Columns::new(&self.table.shape.kinds);
+                    // The first grows as it may stay small, as a ledger does.
+                    if let Some(full) = self.chunks.last() {
+                        chunk.reserve(CHUNK, Some(full));
+                    }
+                    self.chunks.push(chunk);
                     CHUNK
                 }
                 used => CHUNK - used,
