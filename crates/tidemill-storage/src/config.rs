@@ -14,7 +14,7 @@ pub struct Config {
     /// The journal: when commits are durable, segment length, what to do about corruption.
     pub journal: JournalConfig,
     /// `needs_publish` answers yes once the rows in memory take this many bytes. Default 16 MiB. Commits are refused
-    /// (retryable) at four times this, which bounds the memory of a store that cannot publish.
+    /// (retryable) once a single table holds four times this, which bounds the memory of a store that cannot publish.
     pub flush_bytes: u64,
     /// How long a replaced snapshot stays for readers that have it open. Default `"10m"`.
     #[serde(with = "duration")]

@@ -179,7 +179,7 @@ impl Store {
         Ok(self.inner.lock().journal.as_mut().ok_or_else(Error::closed)?.tick(now)?)
     }
 
-    /// True when a table holds more than `flush_bytes` in memory.
+    /// True when the tables together hold `flush_bytes` or more in memory.
     pub fn needs_publish(&self) -> bool {
         self.inner.counters.memory_bytes.load(Relaxed) >= self.inner.config.flush_bytes
     }
