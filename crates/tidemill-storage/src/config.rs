@@ -23,7 +23,7 @@ pub struct Config {
     pub cache_bytes: u64,
     /// Compression of published files. Default zstd.
     pub compression: Compression,
-    /// Level of zstd, 1 to 22. Default 3: level 6 costs about twice the CPU for 2-4 % fewer bytes.
+    /// Level of zstd, 1 to 22. Default 3.
     pub compression_level: i32,
     /// Rows in a row group. Default 50 000.
     pub row_group_rows: usize,
@@ -37,7 +37,7 @@ pub struct Config {
 pub enum Compression {
     /// Smallest; the default.
     Zstd,
-    /// Faster to write, about half as large again.
+    /// Less CPU, more bytes.
     Snappy,
     /// As encoded.
     None,
