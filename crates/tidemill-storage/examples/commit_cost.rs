@@ -53,20 +53,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         store.commit_group(changes.collect())?;
     }
-    let (committed, commit_wall) = (cpu_seconds()?, wall.elapsed());
+    let (committed, commit_wall, commit_peak) = (cpu_seconds()?, wall.elapsed(), peak_kib()?);
     let held = store.stats().memory_bytes;
     let report = store.close()?;
     let (published, peak) = (cpu_seconds()?, peak_kib()?);
     let bytes: u64 = report.tables.iter().map(|table| table.bytes_written).sum();
     println!(
         "{} rows: commits {:.3} s CPU ({:.3} s wall), publish and close {:.3} s CPU, total {:.3} s CPU; memtable {} KiB, \
-         peak grew by {} KiB; {} bytes published",
+         peak grew by {} KiB in commits, {} KiB in all; {} bytes published",
         RESPONSES * ROWS,
         committed - cpu,
         commit_wall.as_secs_f64(),
         published - committed,
         published - cpu,
         held / 1024,
+        commit_peak - memory,
         peak - memory,
         bytes,
     );

@@ -39,6 +39,21 @@ impl Columns {
         Self { columns: kinds.iter().map(column).collect(), len: 0 }
     }
 
+    /// Makes room for `rows` in all, with texts about as long as those of `like`: growing by doubling would waste a half.
+    pub(crate) fn reserve(&mut self, rows: usize, like: Option<&Self>) {
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            match column.kind.width() {
+                Some(width) => column.data.reserve(rows * width),
+                None => {
+                    column.offsets.reserve_exact(rows);
+                    if let Some(like) = like {
+                        column.data.reserve(like.columns[at].data.len());
+                    }
+                }
+            }
+        }
+    }
+
     /// Copies a batch whose columns have these kinds, in this order.
     pub(crate) fn from_batch(kinds: &[Kind], batch: &RecordBatch) -> Self {
         let mut out = Self::new(kinds);

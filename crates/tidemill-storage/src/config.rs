@@ -14,7 +14,7 @@ pub struct Config {
     /// The journal: when commits are durable, segment length, what to do about corruption.
     pub journal: JournalConfig,
     /// `needs_publish` answers yes once the rows in memory take this many bytes. Default 16 MiB. Commits are refused
-    /// (retryable) at four times this, which bounds the memory of a store that cannot publish.
+    /// (retryable) once a single table holds four times this, which bounds the memory of a store that cannot publish.
     pub flush_bytes: u64,
     /// How long a replaced snapshot stays for readers that have it open. Default `"10m"`.
     #[serde(with = "duration")]
@@ -23,7 +23,7 @@ pub struct Config {
     pub cache_bytes: u64,
     /// Compression of published files. Default zstd.
     pub compression: Compression,
-    /// Level of zstd, 1 to 22. Default 3: level 6 costs about twice the CPU for 2-4 % fewer bytes.
+    /// Level of zstd, 1 to 22. Default 3.
     pub compression_level: i32,
     /// Rows in a row group. Default 50 000.
     pub row_group_rows: usize,
@@ -37,7 +37,7 @@ pub struct Config {
 pub enum Compression {
     /// Smallest; the default.
     Zstd,
-    /// Faster to write, about half as large again.
+    /// Less CPU, more bytes.
     Snappy,
     /// As encoded.
     None,

@@ -67,6 +67,7 @@ mod snapshot;
 mod stats;
 mod store;
 mod table;
+mod unpublished;
 mod verify;
 
 pub use builder::Builder;

@@ -85,13 +85,18 @@ impl Memtable {
         slot.map(|slot| slot.row)
     }
 
-    /// Appends rows of `staged` whose keys are pairwise different.
+    /// Appends rows of `staged` whose keys ascend, each once.
     pub(crate) fn append(&mut self, staged: &Columns, rows: Range<usize>, hashes: &[u64]) {
         let mut from = rows.start;
         while from < rows.end {
             let room = match self.rows as usize % CHUNK {
                 0 => {
-                    self.chunks.push(Columns::new(&self.table.shape.kinds));
+                    let mut chunk = Columns::new(&self.table.shape.kinds);
+                    // The first grows as it may stay small, as a ledger does.
+                    if let Some(full) = self.chunks.last() {
+                        chunk.reserve(CHUNK, Some(full));
+                    }
+                    self.chunks.push(chunk);
                     CHUNK
                 }
                 used => CHUNK - used,
@@ -104,9 +109,6 @@ impl Memtable {
             for (at, hash) in (from..to).zip(&hashes[from..to]) {
                 let row = self.rows;
                 self.rows += 1;
-                if at > from && self.table.shape.compare(staged, at - 1, staged, at) != Ordering::Less {
-                    self.runs.push(row);
-                }
                 self.enter(*hash as u32, row, staged, at);
             }
             from = to;
@@ -199,9 +201,14 @@ impl Memtable {
             self.table.shape.compare(a, at, b, bt)
         };
         runs.sort_by(|a, b| compare(&a.start, &b.start));
-        let mut rows: Vec<u32> = runs.into_iter().flatten().filter(|row| !self.is_dead(*row)).collect();
-        // The standard stable sort finds ascending stretches: where the runs do not overlap this is one pass.
-        rows.sort_by(compare);
+        // Runs that do not overlap, one behind the other, are sorted already: one series came in each.
+        let apart = runs.windows(2).all(|two| compare(&(two[0].end - 1), &two[1].start) == Ordering::Less);
+        let mut rows: Vec<u32> = Vec::with_capacity(self.live() as usize);
+        rows.extend(runs.into_iter().flatten().filter(|row| !self.is_dead(*row)));
+        if !apart {
+            // The standard stable sort finds ascending stretches and merges them.
+            rows.sort_by(compare);
+        }
         let mut folders: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for row in rows {
             let (columns, at) = self.at(row);

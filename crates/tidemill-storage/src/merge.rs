@@ -77,6 +77,9 @@ impl Merge {
     /// Up to `limit` more rows; none at the end.
     pub(crate) fn next(&mut self, limit: usize) -> Result<Option<Columns>, Error> {
         let mut out = Columns::new(&self.table.shape.kinds);
+        if self.fresh.len() - self.fresh_at >= limit || self.file.is_some() {
+            out.reserve(limit, None);
+        }
         while out.len() < limit {
             self.refill()?;
             let (old_left, fresh_left) = (self.old.len() - self.old_at, self.fresh.len() - self.fresh_at);

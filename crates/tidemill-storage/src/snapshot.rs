@@ -184,10 +184,13 @@ pub(crate) fn sweep(
         replaced.entry(number).or_insert(false);
     }
     let known: Vec<u64> = replaced.keys().copied().collect();
+    let mut in_grace = false;
     for (number, has_dir) in replaced {
         let gone = match () {
             () if number == current => false,
             () if number > current => unfinished,
+            // Those that follow were replaced later still: one manifest is read, however many snapshots stand.
+            () if in_grace => false,
             () => {
                 let next = known.iter().find(|next| **next > number && **next <= current).copied();
                 let next = next.and_then(|next| Manifest::read(disk, layout, table, next).ok());
@@ -196,6 +199,7 @@ pub(crate) fn sweep(
                 })
             }
         };
+        in_grace |= !gone && number < current;
         if gone && (!has_dir || remove_tree(disk, &layout.snapshot(table, number)).is_ok()) {
             drop(disk.remove(&layout.manifest(table, number)));
         }

@@ -20,6 +20,7 @@ use crate::{
     snapshot::{Snapshot, sweep},
     stats::Counters,
     table::Table,
+    unpublished::{TableState, hashes, overlay},
 };
 
 /// Commits of at most this many threads share one frame.
@@ -51,14 +52,6 @@ struct State {
     tables: Vec<TableState>,
     payload: Vec<u8>,
     lock: Option<Box<dyn Lock>>,
-}
-
-struct TableState {
-    active: Memtable,
-    /// Being published, with the last journal frame in it; stays after a failed publish until one succeeds.
-    frozen: Option<(Arc<Memtable>, u64)>,
-    published: Option<Arc<Published>>,
-    lookup: Lookup,
 }
 
 /// Changes checked, copied and hashed: all that needs no lock.
@@ -186,7 +179,7 @@ impl Store {
         Ok(self.inner.lock().journal.as_mut().ok_or_else(Error::closed)?.tick(now)?)
     }
 
-    /// True when a table holds more than `flush_bytes` in memory.
+    /// True when the tables together hold `flush_bytes` or more in memory.
     pub fn needs_publish(&self) -> bool {
         self.inner.counters.memory_bytes.load(Relaxed) >= self.inner.config.flush_bytes
     }
@@ -403,81 +396,6 @@ impl Inner {
 }
 
 type Work = (usize, Arc<Memtable>, u64, Option<Arc<Published>>);
-
-impl TableState {
-    /// Appends what is new or changed; returns how many rows that were.
-    fn upsert(
-        &mut self,
-        disk: &dyn Disk,
-        table: &Table,
-        rows: &Columns,
-        hashes: &[u64],
-    ) -> Result<u64, Error> {
-        let ascending = (1..rows.len())
-            .all(|row| table.shape.compare(rows, row - 1, rows, row) == std::cmp::Ordering::Less);
-        // Keys that ascend are pairwise different, so whole stretches are appended at once.
-        let mut stored = 0;
-        let mut from = 0;
-        for row in 0..rows.len() {
-            let stands = self.holds(disk, table, rows, hashes[row], row)?;
-            if stands || !ascending {
-                let to = if stands { row } else { row + 1 };
-                self.active.append(rows, from..to, hashes);
-                stored += (to - from) as u64;
-                from = row + 1;
-            }
-        }
-        self.active.append(rows, from..rows.len(), hashes);
-        Ok(stored + (rows.len() - from) as u64)
-    }
-
-    /// True when this very row is what the table shows under its key.
-    fn holds(
-        &mut self,
-        disk: &dyn Disk,
-        table: &Table,
-        rows: &Columns,
-        hash: u64,
-        row: usize,
-    ) -> Result<bool, Error> {
-        let frozen = self.frozen.as_ref().map(|(frozen, _)| &**frozen);
-        for memtable in [Some(&self.active), frozen].into_iter().flatten() {
-            if let Some(found) = memtable.find(hash, rows, row) {
-                let (columns, at) = memtable.at(found);
-                return Ok(columns.same_row(at, rows, row));
-            }
-        }
-        match &self.published {
-            Some(published) => self.lookup.holds(disk, table, published, rows, row),
-            None => Ok(false),
-        }
-    }
-}
-
-fn hashes(table: &Table, rows: &Columns) -> Vec<u64> {
-    (0..rows.len()).map(|row| table.shape.hash(rows, row)).collect()
-}
-
-/// Rows of a memtable, in key order, over sorted rows below them.
-fn overlay(table: &Table, below: Columns, memtable: &Memtable, rows: &[u32]) -> Columns {
-    let mut out = Columns::new(&table.shape.kinds);
-    let mut at = 0;
-    for &row in rows {
-        let (columns, place) = memtable.at(row);
-        let from = at;
-        while at < below.len() && table.shape.compare(&below, at, columns, place) == std::cmp::Ordering::Less
-        {
-            at += 1;
-        }
-        out.push_rows(&below, from..at);
-        if at < below.len() && table.shape.same_key(&below, at, columns, place) {
-            at += 1;
-        }
-        out.push_rows(columns, place..place + 1);
-    }
-    out.push_rows(&below, at..below.len());
-    out
-}
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

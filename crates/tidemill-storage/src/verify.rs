@@ -61,19 +61,38 @@ pub fn verify_on(disk: &dyn Disk, dir: &Path) -> Result<VerifyReport, Error> {
         }
         report.tables.push(found);
     }
-    let config = JournalConfig { on_corruption: OnCorruption::SetAside, ..JournalConfig::default() };
-    match Journal::read(disk, &layout.journal(), &config, &mut |_, _| Ok(())) {
-        Ok(recovery) => {
-            report.journal_frames = recovery.frames;
-            let lost = recovery.lost.iter().map(|loss| {
-                format!("{}: frames {} to {} are lost", loss.segment.display(), loss.first_seq, loss.last_seq)
-            });
-            report.journal_bad.extend(lost);
-        }
-        Err(error) if error.kind() == ErrorKind::Disk => return Err(error.into()),
-        Err(error) => report.journal_bad.push(error.to_string()),
-    }
+    check_journal(disk, &layout, &mut report)?;
     Ok(report)
+}
+
+fn check_journal(disk: &dyn Disk, layout: &Layout, report: &mut VerifyReport) -> Result<(), Error> {
+    let config = JournalConfig { on_corruption: OnCorruption::SetAside, ..JournalConfig::default() };
+    // A writer may trim segments between the listing and the reading: look again, a bounded number of times.
+    let mut looks = 5;
+    loop {
+        looks -= 1;
+        match Journal::read(disk, &layout.journal(), &config, &mut |_, _| Ok(())) {
+            Ok(recovery) => {
+                report.journal_frames = recovery.frames;
+                let lost = recovery.lost.iter().map(|loss| {
+                    format!(
+                        "{}: frames {} to {} are lost",
+                        loss.segment.display(),
+                        loss.first_seq,
+                        loss.last_seq
+                    )
+                });
+                report.journal_bad.extend(lost);
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::Disk && looks > 0 => {}
+            Err(error) if error.kind() == ErrorKind::Disk => return Err(error.into()),
+            Err(error) => {
+                report.journal_bad.push(error.to_string());
+                return Ok(());
+            }
+        }
+    }
 }
 
 fn check_table(disk: &dyn Disk, layout: &Layout, found: &mut VerifyTable) -> Result<(), Error> {

@@ -215,3 +215,61 @@ fn too_much_unpublished_is_refused_until_it_is_published() {
     assert!(!store.needs_publish());
     store.commit(Changes::new().upsert("us_daily", bar("A", day, 1.0, None))).unwrap();
 }
+
+#[test]
+fn threads_share_frames_and_a_publish_does_not_stop_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    std::thread::scope(|scope| {
+        for thread in 0..8i64 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for day in 0..40 {
+                    let rows = bar(&format!("S{thread}"), 19_000 + day, day as f64, None);
+                    let changes =
+                        Changes::new().upsert("us_daily", rows).upsert("ledger", ledger_row("all", thread));
+                    let receipt = store.commit(changes).unwrap();
+                    assert_eq!(receipt.table("us_daily").stored, 1);
+                }
+            });
+        }
+        for _ in 0..5 {
+            store.publish().unwrap();
+        }
+    });
+    let stats = store.stats();
+    assert_eq!(stats.commits, 320);
+    assert!(stats.groups <= 320);
+    assert_eq!(collect(store.scan("us_daily", &Scan::new()).unwrap()).0.len(), 320);
+    store.close().unwrap();
+    let report = tidemill_storage::verify(dir.path()).unwrap();
+    assert!(report.is_sound());
+    assert_eq!((report.tables.iter().map(|t| t.rows).sum::<u64>(), report.journal_frames), (321, 0));
+}
+
+#[test]
+fn with_a_lazy_sync_commits_are_durable_after_sync() {
+    use tidemill_journal::{
+        Sync,
+        sim::{Keep, SimDisk},
+    };
+    let config = || Config {
+        journal: tidemill_journal::Config { sync: Sync::Size(1 << 20), ..Default::default() },
+        ..Config::default()
+    };
+    let open = |disk: &SimDisk| {
+        let builder = Store::builder(config()).table(bars()).disk(Arc::new(disk.clone()));
+        builder.open(std::path::Path::new("/data/store")).unwrap()
+    };
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let commit = |day| store.commit(Changes::new().upsert("us_daily", bar("A", day, 1.0, None))).unwrap();
+    commit(1);
+    commit(2);
+    store.sync().unwrap();
+    commit(3);
+    let left = |keep| collect(open(&disk.crash(keep)).scan("us_daily", &Scan::new()).unwrap()).0.len();
+    assert_eq!((left(Keep::Nothing), left(Keep::Everything)), (2, 3));
+    store.publish().unwrap();
+    assert_eq!(left(Keep::Nothing), 3, "a publish makes everything durable");
+}
