@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,12 @@ use crate::report::{Failure, MISSING_NAMED, ResponseMs, Summary};
 use crate::work::{Bench, Done, Failed};
 
 /// Runs one pass over `due`. Ends early when `shutdown` drains, when the store fails, or when no provider is left to ask.
-pub async fn run(collector: &mut Collector, due: Due, shutdown: &Shutdown, progress: &Progress) -> Result<Summary> {
+pub async fn run(
+    collector: &mut Collector,
+    due: Due,
+    shutdown: &Shutdown,
+    progress: &Progress,
+) -> Result<Summary> {
     let pool = pool(collector)?;
     for provider in &collector.providers {
         provider.begin_pass();
@@ -29,7 +35,8 @@ pub async fn run(collector: &mut Collector, due: Due, shutdown: &Shutdown, progr
     let mut load = Load::start();
     let mut waiting = due.items.iter().copied();
     let mut running = FuturesUnordered::new();
-    let room = collector.config.collector.workers + collector.config.collector.queue.min(collector.config.collector.workers);
+    let room = collector.config.collector.workers
+        + collector.config.collector.queue.min(collector.config.collector.workers);
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping = false;
@@ -63,6 +70,7 @@ pub async fn run(collector: &mut Collector, due: Due, shutdown: &Shutdown, progr
     }
     pool.close(Duration::ZERO).await;
     collector.writer.publish().await?;
+    load.finish();
     let summary = tally.finish(collector, &load);
     show_last(&summary, progress);
     Ok(summary)
@@ -79,16 +87,15 @@ fn pool(collector: &Collector) -> Result<Pool> {
     Pool::builder(bounds).build().context("cannot start the workers")
 }
 
+/// One try of an item.
+type Making = Pin<Box<dyn Future<Output = Result<Done, worker_pool::JobError>> + Send>>;
 type Watched = (Item, Result<Done, worker_pool::Error>);
 
 async fn watched(item: Item, handle: JobHandle<Done>) -> Watched {
     (item, handle.await)
 }
 
-fn job(
-    collector: &Collector,
-    item: Item,
-) -> Job<impl FnMut(JobContext) -> std::pin::Pin<Box<dyn Future<Output = Result<Done, worker_pool::JobError>> + Send>> + Send + 'static> {
+fn job(collector: &Collector, item: Item) -> Job<impl FnMut(JobContext) -> Making + Send + 'static> {
     let dataset = &collector.datasets[item.dataset];
     let provider = &collector.providers[dataset.provider];
     let bench = Arc::new(Bench {
@@ -101,7 +108,7 @@ fn job(
     let retry = Retry { max: collector.config.collector.tries.saturating_sub(1), ..Retry::STANDARD };
     Job::new(move |_: JobContext| {
         let (bench, symbol) = (Arc::clone(&bench), Arc::clone(&symbol));
-        Box::pin(async move { bench.make(&symbol).await }) as _
+        Box::pin(async move { bench.make(&symbol).await }) as Making
     })
     .retry(retry)
     .group(provider.name.clone())
@@ -133,13 +140,22 @@ impl Tally {
         let symbols = collector.datasets.iter().map(|dataset| dataset.symbols.len() as u64).sum();
         let mut tally = Self {
             begun: Instant::now(),
-            summary: Summary { symbols, fresh: due.fresh, not_asked: due.items.len() as u64, ..Summary::default() },
+            summary: Summary {
+                symbols,
+                fresh: due.fresh,
+                not_asked: due.items.len() as u64,
+                ..Summary::default()
+            },
             reasons: BTreeMap::new(),
             left,
-            before: collector.providers.iter().map(|provider| Counted {
-                summary: provider.counts.summary(&provider.name),
-                response: provider.counts.response.snapshot(),
-            }).collect(),
+            before: collector
+                .providers
+                .iter()
+                .map(|provider| Counted {
+                    summary: provider.counts.summary(&provider.name),
+                    response: provider.counts.response.snapshot(),
+                })
+                .collect(),
         };
         for item in &due.refused {
             tally.fail(collector, *item, "the provider does not know the symbol (answered before)");
@@ -148,7 +164,12 @@ impl Tally {
     }
 
     /// Takes an item's end; true when the pass must stop.
-    fn take(&mut self, collector: &mut Collector, item: Item, result: Result<Done, worker_pool::Error>) -> bool {
+    fn take(
+        &mut self,
+        collector: &mut Collector,
+        item: Item,
+        result: Result<Done, worker_pool::Error>,
+    ) -> bool {
         let dataset = Arc::clone(&collector.datasets[item.dataset]);
         let symbol = &dataset.symbols[item.symbol];
         self.left[dataset.provider] -= 1;
@@ -274,7 +295,12 @@ fn show(collector: &Collector, tally: &Tally, progress: &Progress) {
         .zip(&tally.before)
         .map(|(provider, before)| provider.counts.summary(&provider.name).refused - before.summary.refused)
         .sum();
-    let eta = collector.providers.iter().zip(&tally.left).map(|(provider, left)| provider.pool.forecast(*left)).max();
+    let eta = collector
+        .providers
+        .iter()
+        .zip(&tally.left)
+        .map(|(provider, left)| provider.pool.forecast(*left))
+        .max();
     let s = &tally.summary;
     let rows = s.rows_stored;
     let fields: [(&str, &dyn Display); 3] = [("refused", &refused), ("failed", &s.failed), ("rows", &rows)];

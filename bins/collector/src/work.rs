@@ -71,7 +71,7 @@ impl Bench {
     pub async fn make(&self, symbol: &Arc<str>) -> Result<Done, JobError> {
         for _ in 0..=self.refusals {
             if let Some(why) = self.provider.given_up() {
-                return Err(self.given_up(why.to_owned()));
+                return Err(self.given_up(why));
             }
             let read = match self.provider.ask(&self.dataset, symbol).await {
                 Ok(read) => read,
@@ -80,14 +80,22 @@ impl Bench {
             match read.reading.class {
                 Class::Ok => return self.keep(symbol, Answered::Rows, read).await,
                 Class::Empty => return self.keep(symbol, Answered::Empty, read).await,
-                Class::Refused(Refused::UnknownSymbol) => return self.keep(symbol, Answered::Refused, read).await,
+                Class::Refused(Refused::UnknownSymbol) => {
+                    return self.keep(symbol, Answered::Refused, read).await;
+                }
                 Class::Refused(Refused::KeyRevoked) => continue,
                 Class::Refused(_) => return Err(JobError::fatal(self.failed("refuses", &read))),
                 Class::Throttled | Class::Blocked if self.provider.is_limited() => continue,
-                Class::Throttled | Class::Blocked => return Err(JobError::retriable(self.failed("asks to wait", &read))),
+                Class::Throttled | Class::Blocked => {
+                    return Err(JobError::retriable(self.failed("asks to wait", &read)));
+                }
                 Class::ServerError => return Err(JobError::retriable(self.failed("failed", &read))),
                 Class::Malformed => return Err(self.unreadable(symbol, read).await),
-                _ => return Err(JobError::fatal(self.failed("answered in a way this version does not know", &read))),
+                _ => {
+                    return Err(JobError::fatal(
+                        self.failed("answered in a way this version does not know", &read),
+                    ));
+                }
             }
         }
         let why = format!("refused {} times in a row", self.refusals + 1);
@@ -111,7 +119,11 @@ impl Bench {
         }
         let changes = self.changes(symbol, &entry, read.at, reading.bars, &reading.quarantined);
         let changes = changes.map_err(|error| JobError::fatal(Failed::Store(format!("{error:#}"))))?;
-        let receipt = self.writer.commit(changes).await.map_err(|error| JobError::fatal(Failed::Store(format!("{error:#}"))))?;
+        let receipt = self
+            .writer
+            .commit(changes)
+            .await
+            .map_err(|error| JobError::fatal(Failed::Store(format!("{error:#}"))))?;
         let kept = receipt.tables.iter().find(|table| table.name == self.dataset.name);
         let (stored, known) = kept.map_or((0, 0), |table| (table.stored, table.duplicate));
         Ok(Done { duplicate: entry.duplicate + known, stored, entry, message: reading.message })
@@ -131,7 +143,8 @@ impl Bench {
             changes = changes.upsert(name, rows::bars_batch(&self.dataset.schema, bars)?);
         }
         if !quarantined.is_empty() {
-            changes = changes.upsert(rows::QUARANTINE, rows::quarantine_batch(name, symbol, at, quarantined)?);
+            changes =
+                changes.upsert(rows::QUARANTINE, rows::quarantine_batch(name, symbol, at, quarantined)?);
         }
         Ok(changes)
     }
@@ -139,7 +152,8 @@ impl Bench {
     /// An answer nobody could read is kept as evidence, and asked for again.
     async fn unreadable(&self, symbol: &str, read: Read) -> JobError {
         let failed = self.failed("answered something unreadable", &read);
-        let row = rows::unreadable_batch(&self.dataset.name, symbol, read.at, &failed.to_string(), &read.body);
+        let row =
+            rows::unreadable_batch(&self.dataset.name, symbol, read.at, &failed.to_string(), &read.body);
         let kept = match row {
             Ok(row) => self.writer.commit(Changes::new().upsert(rows::QUARANTINE, row)).await.map(drop),
             Err(error) => Err(error),

@@ -97,7 +97,10 @@ fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: Rhythm) {
         if dirty && (published.elapsed() >= rhythm.publish_every || store.needs_publish()) {
             match publish(store) {
                 Ok(()) => dirty = false,
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot publish now; committed rows stay in the journal"),
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot publish now; committed rows stay in the journal"
+                ),
             }
             published = Instant::now();
         }
@@ -110,7 +113,10 @@ fn publish(store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn answer(done: Result<Vec<Receipt>, tidemill_storage::Error>, replies: Vec<oneshot::Sender<Result<Receipt>>>) {
+fn answer(
+    done: Result<Vec<Receipt>, tidemill_storage::Error>,
+    replies: Vec<oneshot::Sender<Result<Receipt>>>,
+) {
     match done {
         Ok(receipts) => {
             for (receipt, reply) in receipts.into_iter().zip(replies) {
