@@ -75,8 +75,9 @@ impl Collector {
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let store = open_store(&data, &datasets)?;
         let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
+        let bounds = &config.collector;
         let rhythm =
-            Rhythm { group: config.collector.group_commit, publish_every: config.collector.publish_every };
+            Rhythm { group: bounds.group_commit, linger: bounds.linger, publish_every: bounds.publish_every };
         let (writer, writing) = Writer::start(store.clone(), rhythm)?;
         Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing })
     }

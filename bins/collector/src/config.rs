@@ -60,6 +60,9 @@ pub struct Collector {
     pub publish_every: Duration,
     /// Answers committed with one fsync; default 64.
     pub group_commit: usize,
+    /// Time an answer waits for others to share its fsync; default `2ms`.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
 }
 
 impl Default for Collector {
@@ -77,6 +80,7 @@ impl Default for Collector {
             drain: Duration::from_secs(35),
             publish_every: Duration::from_secs(10),
             group_commit: 64,
+            linger: Duration::from_millis(2),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::ledger::Answered;
 use crate::load::Load;
 use crate::plan::{Due, Item};
 use crate::report::{Failure, MISSING_NAMED, ResponseMs, Summary};
-use crate::work::{Bench, Done, Failed};
+use crate::work::{Bench, Done, Failed, Kept};
 
 /// Runs one pass over `due`. Ends early when `shutdown` drains, when the store fails, or when no provider is left to ask.
 pub async fn run(
@@ -35,8 +35,8 @@ pub async fn run(
     let mut load = Load::start();
     let mut waiting = due.items.iter().copied();
     let mut running = FuturesUnordered::new();
-    let room = collector.config.collector.workers
-        + collector.config.collector.queue.min(collector.config.collector.workers);
+    let bounds = &collector.config.collector;
+    let room = bounds.workers + bounds.queue.min(bounds.workers) + bounds.group_commit;
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping = false;
@@ -48,7 +48,7 @@ pub async fn run(
         }
         tokio::select! {
             ended = running.next() => match ended {
-                Some((item, result)) => stopping |= tally.take(collector, item, result),
+                Some((item, ended)) => stopping |= tally.take(collector, item, ended),
                 None => break,
             },
             () = shutdown.draining(), if !stopping => {
@@ -88,11 +88,22 @@ fn pool(collector: &Collector) -> Result<Pool> {
 }
 
 /// One try of an item.
-type Making = Pin<Box<dyn Future<Output = Result<Done, worker_pool::JobError>> + Send>>;
-type Watched = (Item, Result<Done, worker_pool::Error>);
+type Making = Pin<Box<dyn Future<Output = Result<Kept, worker_pool::JobError>> + Send>>;
 
-async fn watched(item: Item, handle: JobHandle<Done>) -> Watched {
-    (item, handle.await)
+/// How an item ended: with its rows acknowledged, or why not.
+#[derive(Debug)]
+enum Ended {
+    Kept(Done),
+    Lost(Failed),
+    Failed(worker_pool::Error),
+}
+
+async fn watched(item: Item, handle: JobHandle<Kept>) -> (Item, Ended) {
+    let ended = match handle.await {
+        Ok(kept) => kept.done().await.map_or_else(Ended::Lost, Ended::Kept),
+        Err(error) => Ended::Failed(error),
+    };
+    (item, ended)
 }
 
 fn job(collector: &Collector, item: Item) -> Job<impl FnMut(JobContext) -> Making + Send + 'static> {
@@ -164,17 +175,12 @@ impl Tally {
     }
 
     /// Takes an item's end; true when the pass must stop.
-    fn take(
-        &mut self,
-        collector: &mut Collector,
-        item: Item,
-        result: Result<Done, worker_pool::Error>,
-    ) -> bool {
+    fn take(&mut self, collector: &mut Collector, item: Item, ended: Ended) -> bool {
         let dataset = Arc::clone(&collector.datasets[item.dataset]);
         let symbol = &dataset.symbols[item.symbol];
         self.left[dataset.provider] -= 1;
-        match result {
-            Ok(done) => {
+        match ended {
+            Ended::Kept(done) => {
                 self.summary.not_asked -= 1;
                 self.summary.rows_received += done.entry.received;
                 self.summary.rows_quarantined += done.entry.quarantined;
@@ -197,38 +203,49 @@ impl Tally {
                 collector.ledger.put(&dataset.name, symbol, done.entry);
                 false
             }
-            Err(error) => self.take_failure(collector, item, error),
+            Ended::Lost(failed) => self.take_cause(collector, item, &failed),
+            Ended::Failed(error) => self.take_failure(collector, item, &error),
         }
     }
 
-    fn take_failure(&mut self, collector: &Collector, item: Item, error: worker_pool::Error) -> bool {
-        let closed = error.kind() == worker_pool::ErrorKind::Closed;
-        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Failed>());
+    fn take_failure(&mut self, collector: &Collector, item: Item, error: &worker_pool::Error) -> bool {
+        if error.kind() == worker_pool::ErrorKind::Closed {
+            self.miss(collector, item);
+            return false;
+        }
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Failed>());
         match cause {
-            _ if closed => self.miss(collector, item),
-            Some(Failed::GivenUp { provider, why }) => {
+            Some(failed) => self.take_cause(collector, item, failed),
+            None => {
+                self.summary.not_asked -= 1;
+                self.fail(collector, item, &error.to_string());
+                false
+            }
+        }
+    }
+
+    fn take_cause(&mut self, collector: &Collector, item: Item, failed: &Failed) -> bool {
+        match failed {
+            Failed::GivenUp { provider, why } => {
                 self.end_early(&format!("{provider}: {why}"));
                 self.miss(collector, item);
+                false
             }
-            Some(Failed::Store(why)) => {
+            Failed::Store(why) => {
                 tracing::error!(why, "the pass stops: rows could not be kept");
                 self.summary.not_asked -= 1;
                 self.end_early(why);
                 self.fail(collector, item, why);
-                return true;
+                true
             }
-            Some(failed) => {
+            Failed::NoAnswer { .. } => {
                 self.summary.not_asked -= 1;
                 let dataset = &collector.datasets[item.dataset];
                 tracing::warn!(dataset = dataset.name, symbol = %dataset.symbols[item.symbol], %failed, "failed");
                 self.fail(collector, item, &failed.to_string());
-            }
-            None => {
-                self.summary.not_asked -= 1;
-                self.fail(collector, item, &error.to_string());
+                false
             }
         }
-        false
     }
 
     fn fail(&mut self, collector: &Collector, item: Item, why: &str) {

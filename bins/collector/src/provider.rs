@@ -109,6 +109,8 @@ impl Provider {
             None => Adapter::by_name(&config.adapter)?,
         };
         let limits = if limited { config.limits.clone() } else { Vec::new() };
+        // Where nothing is limited there is no past to remember.
+        let remembers = !limits.is_empty();
         let quota = tidemill_rate_limit::Config {
             limits,
             concurrency: config.concurrency,
@@ -117,7 +119,7 @@ impl Provider {
             ..tidemill_rate_limit::Config::default()
         };
         let mut builder = KeyPool::builder(quota).key_names(keys.iter().map(ApiKey::expose));
-        if let Some(state) = state.filter(|_| limited) {
+        if let Some(state) = state.filter(|_| remembers) {
             std::fs::create_dir_all(state).with_context(|| format!("cannot create {}", state.display()))?;
             builder = builder.stamps(FileStamps::open(state.join(format!("{}.stamps", config.name)))?);
         }

@@ -13,7 +13,27 @@ use crate::ledger::{self, Answered, Entry};
 use crate::permit::PaidError;
 use crate::provider::{Provider, Read};
 use crate::rows;
-use crate::writer::Writer;
+use crate::writer::{Acknowledgement, Writer};
+
+/// An answered item whose rows are on their way to the disk.
+#[derive(Debug)]
+pub struct Kept {
+    table: String,
+    entry: Entry,
+    message: Option<String>,
+    acknowledgement: Acknowledgement,
+}
+
+impl Kept {
+    /// Waits until the rows are kept, and accounts for each of them.
+    pub async fn done(self) -> Result<Done, Failed> {
+        let receipt =
+            self.acknowledgement.kept().await.map_err(|error| Failed::Store(format!("{error:#}")))?;
+        let rows = receipt.table(&self.table);
+        let Self { entry, message, .. } = self;
+        Ok(Done { duplicate: entry.duplicate + rows.duplicate, stored: rows.stored, entry, message })
+    }
+}
 
 /// What an item came to, with its rows accounted for.
 #[derive(Clone, Debug)]
@@ -68,7 +88,7 @@ pub struct Bench {
 impl Bench {
     /// Makes one try. Refusals are waited out within it, since the limiter knows how long; other failures are the
     /// worker pool's to repeat.
-    pub async fn make(&self, symbol: &Arc<str>) -> Result<Done, JobError> {
+    pub async fn make(&self, symbol: &Arc<str>) -> Result<Kept, JobError> {
         for _ in 0..=self.refusals {
             if let Some(why) = self.provider.given_up() {
                 return Err(self.given_up(why));
@@ -103,7 +123,7 @@ impl Bench {
     }
 
     /// Commits the answer's rows, its quarantine and the ledger's entry as one.
-    async fn keep(&self, symbol: &Arc<str>, answered: Answered, read: Read) -> Result<Done, JobError> {
+    async fn keep(&self, symbol: &Arc<str>, answered: Answered, read: Read) -> Result<Kept, JobError> {
         let reading = read.reading;
         let entry = Entry {
             answered,
@@ -118,15 +138,15 @@ impl Bench {
             tracing::debug!(dataset = self.dataset.name, %symbol, rule = flag.rule.id(), reason = flag.reason, "flag");
         }
         let changes = self.changes(symbol, &entry, read.at, reading.bars, &reading.quarantined);
-        let changes = changes.map_err(|error| JobError::fatal(Failed::Store(format!("{error:#}"))))?;
-        let receipt = self
-            .writer
-            .commit(changes)
-            .await
-            .map_err(|error| JobError::fatal(Failed::Store(format!("{error:#}"))))?;
-        let kept = receipt.tables.iter().find(|table| table.name == self.dataset.name);
-        let (stored, known) = kept.map_or((0, 0), |table| (table.stored, table.duplicate));
-        Ok(Done { duplicate: entry.duplicate + known, stored, entry, message: reading.message })
+        let table = self.dataset.name.clone();
+        let acknowledgement = match changes {
+            Ok(changes) => self.writer.commit(changes).await,
+            Err(error) => Err(error),
+        };
+        match acknowledgement {
+            Ok(acknowledgement) => Ok(Kept { table, entry, message: reading.message, acknowledgement }),
+            Err(error) => Err(JobError::fatal(Failed::Store(format!("{error:#}")))),
+        }
     }
 
     fn changes(
@@ -155,13 +175,17 @@ impl Bench {
         let row =
             rows::unreadable_batch(&self.dataset.name, symbol, read.at, &failed.to_string(), &read.body);
         let kept = match row {
-            Ok(row) => self.writer.commit(Changes::new().upsert(rows::QUARANTINE, row)).await.map(drop),
+            Ok(row) => self.evidence(row).await,
             Err(error) => Err(error),
         };
         match kept {
             Ok(()) => JobError::retriable(failed),
             Err(error) => JobError::fatal(Failed::Store(format!("{error:#}"))),
         }
+    }
+
+    async fn evidence(&self, row: tidemill_storage::arrow::arrow_array::RecordBatch) -> Result<()> {
+        self.writer.commit(Changes::new().upsert(rows::QUARANTINE, row)).await?.kept().await.map(drop)
     }
 
     fn failed(&self, what: &str, read: &Read) -> Failed {
