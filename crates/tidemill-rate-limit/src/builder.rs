@@ -99,6 +99,9 @@ fn restore(core: &mut Core, history: &History, wall: SystemTime) {
                     sends.push((key, sent_at, Some(since(at)), units));
                 }
             }
+            Record::Cancelled { key, ticket, .. } => {
+                open.remove(&(key, ticket));
+            }
             Record::Held { at, key } => {
                 if let Ok(ahead) = u64::try_from(since(at)) {
                     core.park_id(key, Duration::from_nanos(ahead));

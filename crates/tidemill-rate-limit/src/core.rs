@@ -135,6 +135,7 @@ struct Totals {
     refused: u64,
     unanswered: u64,
     refunded: u64,
+    never_left: u64,
 }
 
 impl Core {
@@ -247,6 +248,9 @@ impl Core {
         self.in_flight -= 1;
         self.strangers -= u32::from(ticket.stranger);
         self.keys[index].in_flight -= 1;
+        if outcome == Outcome::Unsent {
+            return self.never_left(&ticket, sent_at);
+        }
         let latency = Duration::from_nanos(now.saturating_sub(sent_at));
         if matches!(outcome, Outcome::Unanswered | Outcome::Gateway) {
             self.keys[index].unanswered += 1;
@@ -274,7 +278,7 @@ impl Core {
                 self.hold(index, all, now.saturating_add(nanos(until)));
             }
             Outcome::Revoked => self.keys[index].gone = Some(KeyState::Quarantined),
-            Outcome::Unanswered | Outcome::Gateway => {}
+            Outcome::Unanswered | Outcome::Gateway | Outcome::Unsent => {}
         }
         // After the lesson, so that a stricter spacing holds for this request too.
         self.cool(index, ticket.units, now);
@@ -343,6 +347,7 @@ impl Core {
             refused: self.totals.refused,
             unanswered: self.totals.unanswered,
             refunded: self.totals.refunded,
+            never_left: self.totals.never_left,
             in_flight: self.in_flight,
             unsent: self.unsent,
             limits: limits.collect(),
@@ -428,6 +433,18 @@ impl Core {
             if all || place == index {
                 key.hold = key.hold.max(until);
             }
+        }
+    }
+
+    /// Takes a send back that did not happen.
+    fn never_left(&mut self, ticket: &Ticket, sent_at: u64) {
+        self.totals.never_left += 1;
+        let key = &mut self.keys[ticket.key];
+        if key.last_sent == Some(sent_at) {
+            key.last_sent = ticket.gap.map(|gap| sent_at - gap);
+        }
+        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
+            quota.refund(ticket.units, &self.rules[quota.rule]);
         }
     }
 

@@ -256,7 +256,11 @@ impl Shared {
     ) -> Result<(), Error> {
         let index = ticket.key().get();
         let units = ticket.units();
-        let answered = !matches!(outcome, Outcome::Unanswered | Outcome::Gateway);
+        let last: Option<fn(Stamp) -> Record> = match outcome {
+            Outcome::Unanswered | Outcome::Gateway => None,
+            Outcome::Unsent => Some(|(at, key, units, ticket)| Record::Cancelled { at, key, units, ticket }),
+            _ => Some(|(at, key, units, ticket)| Record::Answered { at, key, units, ticket }),
+        };
         // Only these can hold a key back; the usual answer allocates nothing.
         let may_hold = !matches!(outcome, Outcome::Counted { .. }) || hints.remaining == Some(0);
         let (now, key, held, lessons) = {
@@ -277,8 +281,8 @@ impl Shared {
             let lessons = if state.core.lessons() == lesson { Vec::new() } else { state.core.learned() };
             (now, state.core.key_id(index), held, lessons)
         };
-        if answered {
-            self.write(|at| Record::Answered { at, key, units, ticket: number }, now)?;
+        if let Some(record) = last {
+            self.write(|at| record((at, key, units, number)), now)?;
         }
         for (key, until) in held {
             self.write(|at| Record::Held { at, key }, Duration::from_nanos(until))?;
@@ -325,6 +329,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Time, key, units and ticket of a stamp.
+type Stamp = (SystemTime, u32, u32, u16);
 
 enum Join<'a> {
     Granted(Permit),
