@@ -136,7 +136,7 @@ where
                 Ok(answer)
             }
             Err(error) => {
-                let outcome = if error.maybe_sent() { Outcome::Unanswered } else { Outcome::Unanswered };
+                let outcome = if error.maybe_sent() { Outcome::Unanswered } else { Outcome::Unsent };
                 flight.answered(outcome)?;
                 Err(error.into())
             }
