@@ -73,7 +73,9 @@ impl Collector {
             );
         }
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
-        let store = open_store(&data, &datasets)?;
+        let store = store_of(&datasets, tidemill_storage::Config::default())
+            .open(&data)
+            .with_context(|| format!("cannot open the data folder {}", data.display()))?;
         let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
         let bounds = &config.collector;
         let rhythm =
@@ -141,12 +143,8 @@ pub fn build_datasets(config: &Config, place: &Place) -> Result<Vec<Arc<Dataset>
     config.datasets.iter().map(build).collect()
 }
 
-fn open_store(data: &Path, datasets: &[Arc<Dataset>]) -> Result<Store> {
-    let mut builder = Store::builder(tidemill_storage::Config::default())
-        .table(ledger::table())
-        .table(rows::quarantine_table());
-    for dataset in datasets {
-        builder = builder.table(dataset.table.clone());
-    }
-    builder.open(data).with_context(|| format!("cannot open the data folder {}", data.display()))
+/// The store's builder with every table that a collector of these datasets has.
+pub fn store_of(datasets: &[Arc<Dataset>], config: tidemill_storage::Config) -> tidemill_storage::Builder {
+    let own = Store::builder(config).table(ledger::table()).table(rows::quarantine_table());
+    datasets.iter().fold(own, |builder, dataset| builder.table(dataset.table.clone()))
 }

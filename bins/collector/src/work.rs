@@ -1,10 +1,9 @@
 //! One work item from the question to the acknowledged rows.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anyhow::Result;
-use tidemill_market::{Class, Refused};
+use tidemill_market::{Bars, Class, Quarantined, Refused};
 use tidemill_storage::Changes;
 use tidemill_worker_pool::JobError;
 
@@ -137,7 +136,7 @@ impl Bench {
         for flag in &reading.flags {
             tracing::debug!(dataset = self.dataset.name, %symbol, rule = flag.rule.id(), reason = flag.reason, "flag");
         }
-        let changes = self.changes(symbol, &entry, read.at, reading.bars, &reading.quarantined);
+        let changes = changes(&self.dataset, symbol, &entry, reading.bars, &reading.quarantined);
         let table = self.dataset.name.clone();
         let acknowledgement = match changes {
             Ok(changes) => self.writer.commit(changes).await,
@@ -147,26 +146,6 @@ impl Bench {
             Ok(acknowledgement) => Ok(Kept { table, entry, message: reading.message, acknowledgement }),
             Err(error) => Err(JobError::fatal(Failed::Store(format!("{error:#}")))),
         }
-    }
-
-    fn changes(
-        &self,
-        symbol: &str,
-        entry: &Entry,
-        at: SystemTime,
-        bars: tidemill_market::Bars,
-        quarantined: &[tidemill_market::Quarantined],
-    ) -> Result<Changes> {
-        let name = &self.dataset.name;
-        let mut changes = Changes::new().upsert(ledger::TABLE, ledger::row(name, symbol, entry)?);
-        if !bars.is_empty() {
-            changes = changes.upsert(name, rows::bars_batch(&self.dataset.schema, bars)?);
-        }
-        if !quarantined.is_empty() {
-            changes =
-                changes.upsert(rows::QUARANTINE, rows::quarantine_batch(name, symbol, at, quarantined)?);
-        }
-        Ok(changes)
     }
 
     /// An answer nobody could read is kept as evidence, and asked for again.
@@ -208,4 +187,24 @@ impl Bench {
     fn given_up(&self, why: String) -> JobError {
         JobError::fatal(Failed::GivenUp { provider: self.provider.name.clone(), why })
     }
+}
+
+/// Everything one answer changes, as one commit: the ledger's entry, the rows, and what went into quarantine.
+pub fn changes(
+    dataset: &Dataset,
+    symbol: &str,
+    entry: &Entry,
+    bars: Bars,
+    quarantined: &[Quarantined],
+) -> Result<Changes> {
+    let name = &dataset.name;
+    let mut changes = Changes::new().upsert(ledger::TABLE, ledger::row(name, symbol, entry)?);
+    if !bars.is_empty() {
+        changes = changes.upsert(name, rows::bars_batch(&dataset.schema, bars)?);
+    }
+    if !quarantined.is_empty() {
+        changes =
+            changes.upsert(rows::QUARANTINE, rows::quarantine_batch(name, symbol, entry.at, quarantined)?);
+    }
+    Ok(changes)
 }

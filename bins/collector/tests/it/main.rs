@@ -10,4 +10,5 @@ mod once;
 mod program;
 mod providers;
 mod readers;
+mod simulated;
 mod trouble;
