@@ -62,6 +62,7 @@ pub(crate) struct Learner {
     interval: u64,
     tolerance: u64,
     spacing_cooling: u64,
+    share: f64,
 }
 
 impl Learner {
@@ -91,11 +92,13 @@ impl Learner {
             interval: 0,
             tolerance: 0,
             spacing_cooling: 0,
+            share: 0.0,
         }
         .derive()
     }
 
     /// The size in force.
+    #[inline]
     pub(crate) fn current(&self) -> u32 {
         self.current
     }
@@ -106,6 +109,7 @@ impl Learner {
     }
 
     /// The spacing in force.
+    #[inline]
     pub(crate) fn spacing(&self) -> Spacing {
         self.spacing
     }
@@ -116,26 +120,37 @@ impl Learner {
     }
 
     /// For how long after its response a slot of the window cools.
+    #[inline]
     pub(crate) fn cooling(&self) -> u64 {
         self.per_with_margin
     }
 
     /// The mean distance between two sends, in ns.
+    #[inline]
     pub(crate) fn interval(&self) -> u64 {
         self.interval
     }
 
     /// For how long after its response a slot of the strict spacing cools.
+    #[inline]
     pub(crate) fn spacing_cooling(&self) -> u64 {
         self.spacing_cooling
     }
 
     /// How early a paced send may come, in ns.
+    #[inline]
     pub(crate) fn tolerance(&self) -> u64 {
         self.tolerance
     }
 
+    /// What one unit is of the size in force.
+    #[inline]
+    pub(crate) fn share(&self) -> f64 {
+        self.share
+    }
+
     /// Whether the model was not declared.
+    #[inline]
     pub(crate) fn unknown(&self) -> bool {
         self.unknown
     }
@@ -203,11 +218,13 @@ impl Learner {
     }
 
     /// When something was last learned.
+    #[inline]
     pub(crate) fn changed_at(&self) -> u64 {
         self.changed_at
     }
 
     /// Takes in an answer that was no refusal; `key_clean` counts those of its key since the last lesson.
+    #[inline]
     pub(crate) fn admitted(&mut self, now: u64, key_clean: u64) {
         self.clean += 1;
         if key_clean >= 2 * u64::from(self.current) {
@@ -261,6 +278,7 @@ impl Learner {
     }
 
     fn rederive(&mut self) {
+        self.share = 1.0 / f64::from(self.current);
         self.interval = self.per.div_ceil(u64::from(self.current));
         self.tolerance = match self.spacing {
             Spacing::Paced { tolerance: Tolerance::Eighth } => self.interval / 8,
@@ -316,6 +334,10 @@ fn with_margin(span: u64, resolution: u64, drift_ppm: u64) -> u64 {
 }
 
 /// Nanoseconds of a duration, at most 584 years.
+#[inline]
 pub(crate) fn nanos(value: std::time::Duration) -> u64 {
-    u64::try_from(value.as_nanos()).unwrap_or(u64::MAX)
+    match value.as_secs().checked_mul(1_000_000_000) {
+        Some(whole) => whole.saturating_add(u64::from(value.subsec_nanos())),
+        None => u64::MAX,
+    }
 }

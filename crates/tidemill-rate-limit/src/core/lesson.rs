@@ -8,16 +8,16 @@ use crate::learn::{Evidence, nanos};
 use crate::outcome::Hints;
 
 impl Core {
+    #[inline]
     pub(super) fn admitted(&mut self, now: u64, index: usize, sent_at: u64) {
         let key = &mut self.keys[index];
         key.refused_in_row = 0;
         key.known = true;
-        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
-            let rule = &mut self.rules[quota.rule];
-            if sent_at >= rule.changed_at() {
-                let clean = quota.admitted(rule.changed_at());
-                rule.admitted(now, clean);
-            }
+        for quota in key.quotas.iter_mut() {
+            quota.admitted(now, sent_at, &mut self.rules[quota.rule]);
+        }
+        for quota in &mut self.shared {
+            quota.admitted(now, sent_at, &mut self.rules[quota.rule]);
         }
     }
 
@@ -30,7 +30,6 @@ impl Core {
     ) {
         let index = ticket.key;
         let first_contact = !self.keys[index].known;
-        self.totals.refused += 1;
         let key = &mut self.keys[index];
         key.refused += 1;
         key.refused_in_row += 1;
@@ -54,6 +53,7 @@ impl Core {
                 hold = hold.max(rule.cooling().saturating_mul(1 << (in_row - 2).min(4)));
             }
         }
+        self.respace();
         let until = now.saturating_add(hold);
         self.hold(index, shared, until);
         if first_contact && !shared {

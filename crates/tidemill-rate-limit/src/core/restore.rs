@@ -40,6 +40,7 @@ impl Core {
                 rule.restore(requests, strict);
             }
         }
+        self.respace();
     }
 
     pub(crate) fn park_id(&mut self, id: u32, until: Duration) {
@@ -53,6 +54,7 @@ impl Core {
     /// Takes in a send of an earlier process. Times are ns from the origin of this one, so below 0 in the past;
     /// without an answer the server may have counted it as late as the deadline and the straggler allow.
     pub(crate) fn restore_send(&mut self, id: u32, sent_at: i128, answered_at: Option<i128>, units: u32) {
+        self.denied = None;
         let counted_by = answered_at.unwrap_or(sent_at + i128::from(self.late));
         for key in self.keys.iter_mut().filter(|key| key.id == id) {
             key.known = true;
@@ -70,6 +72,7 @@ impl Core {
     pub(crate) fn cold_guard(&mut self, unknown_until: i128) {
         let spans = self.rules.iter().map(Learner::cooling).filter(|span| *span <= COLD_GUARD_UP_TO);
         let Some(longest) = spans.max() else { return };
+        self.denied = None;
         let until = unknown_until + i128::from(longest) + i128::from(self.late);
         if let Ok(until) = u64::try_from(until) {
             for key in &mut self.keys {
