@@ -65,7 +65,7 @@ fn core(keys: usize) -> impl FnMut() {
         for _ in 0..REQUESTS {
             now += STEP;
             let ticket = core.try_send(now, Cost::ONE, Priority::Normal).expect("a slot is free");
-            core.answered(now + STEP / 2, ticket, Outcome::OK);
+            core.answered(now, ticket, Outcome::OK);
         }
     }
 }
@@ -80,7 +80,7 @@ fn core_by_key(keys: usize) -> impl FnMut() {
             next = if next + 1 == keys { 0 } else { next + 1 };
             let ticket =
                 core.try_send_with(now, all[next], Cost::ONE, Priority::Normal).expect("a slot is free");
-            core.answered(now + STEP / 2, ticket, Outcome::OK);
+            core.answered(now, ticket, Outcome::OK);
         }
     }
 }

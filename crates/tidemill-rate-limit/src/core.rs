@@ -10,10 +10,10 @@ use std::time::Duration;
 use self::choose::Denied;
 use crate::config::{Config, Scope};
 use crate::error::Error;
-use crate::key::{Key, KeyIndex, KeyState};
+use crate::key::{Key, KeyIndex, KeyState, NEVER};
 use crate::learn::{Learner, Spacing, nanos};
 use crate::outcome::{Hints, Outcome};
-use crate::quota::Quota;
+use crate::quota::{Quota, Told};
 use crate::stats::{KeyStats, LimitStats, Stats};
 
 /// What a request costs, in units of the limits; most servers count 1.
@@ -71,17 +71,23 @@ pub enum Poll {
 #[derive(Debug)]
 #[must_use = "what was taken stays taken until the ticket is given back"]
 pub struct Ticket {
-    key: usize,
+    key: u32,
     units: u32,
-    sent_at: Option<u64>,
-    gap: Option<u64>,
+    /// [`NEVER`] while it is not sent.
+    sent_at: u64,
+    /// To the send before with this key; [`NEVER`] when there was none.
+    gap: u64,
     stranger: bool,
 }
 
 impl Ticket {
     /// The key that was chosen.
     pub fn key(&self) -> KeyIndex {
-        KeyIndex(self.key)
+        KeyIndex(self.index())
+    }
+
+    fn index(&self) -> usize {
+        self.key as usize
     }
 
     pub(crate) fn units(&self) -> u32 {
@@ -90,7 +96,7 @@ impl Ticket {
 
     /// When it was sent.
     pub fn sent_at(&self) -> Option<Duration> {
-        self.sent_at.map(Duration::from_nanos)
+        (self.sent_at != NEVER).then(|| Duration::from_nanos(self.sent_at))
     }
 }
 
@@ -180,7 +186,7 @@ impl Core {
         for quota in &mut self.shared {
             quota.take(now, cost.0, &self.rules[quota.rule]);
         }
-        Ticket { key: key.0, units: cost.0, sent_at: None, gap: None, stranger }
+        Ticket { key: key.0 as u32, units: cost.0, sent_at: NEVER, gap: NEVER, stranger }
     }
 
     /// Gives back what was taken: nothing was sent.
@@ -189,7 +195,7 @@ impl Core {
         self.unsent -= 1;
         self.strangers -= u32::from(ticket.stranger);
         self.refunded += 1;
-        for quota in self.keys[ticket.key].quotas.iter_mut().chain(&mut self.shared) {
+        for quota in self.keys[ticket.index()].quotas.iter_mut().chain(&mut self.shared) {
             quota.refund(ticket.units, &self.rules[quota.rule]);
         }
     }
@@ -201,10 +207,10 @@ impl Core {
         self.denied = None;
         self.unsent -= 1;
         self.in_flight += 1;
-        let key = &mut self.keys[ticket.key];
-        ticket.gap = key.last_sent.map(|last| now.saturating_sub(last));
-        ticket.sent_at = Some(now);
-        key.last_sent = Some(now);
+        let key = &mut self.keys[ticket.index()];
+        ticket.gap = key.gap(now);
+        ticket.sent_at = now;
+        key.last_sent = now;
         key.in_flight += 1;
         key.sent += 1;
         for quota in key.quotas.iter_mut() {
@@ -218,29 +224,59 @@ impl Core {
     /// The request ended now.
     #[inline]
     pub fn answered(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
-        self.answered_with(now, ticket, outcome, Hints::default());
+        self.end(nanos(now), &ticket, outcome, None);
     }
 
     /// The request ended now, and its headers said more.
+    ///
+    /// Where the model is [`Fixed`](crate::Model::Fixed) and the headers name the reset of its window, a slot is free
+    /// from that reset on, without waiting for a whole window after the answer.
     pub fn answered_with(&mut self, now: Duration, ticket: Ticket, outcome: Outcome, hints: Hints) {
         let now = nanos(now);
-        let sent_at = ticket.sent_at.unwrap_or(now);
-        let index = ticket.key;
+        self.end(now, &ticket, outcome, self.told(now, hints));
+        if !matches!(outcome, Outcome::Unanswered | Outcome::Gateway | Outcome::Unsent) {
+            self.hint(now, ticket.index(), hints);
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, now: u64, ticket: &Ticket, outcome: Outcome, told: Option<Told>) {
         self.denied = None;
         self.in_flight -= 1;
         self.strangers -= u32::from(ticket.stranger);
+        let Outcome::Counted { status } = outcome else {
+            return self.end_badly(now, ticket, outcome);
+        };
+        let sent_at = ticket.sent_at.min(now);
+        let key = &mut self.keys[ticket.index()];
+        key.in_flight -= 1;
+        key.answered += 1;
+        key.refused_in_row = 0;
+        key.known = true;
+        key.health.answered(now - sent_at, status < 500);
+        for quota in &mut key.quotas {
+            let rule = &mut self.rules[quota.rule];
+            quota.admitted(now, sent_at, rule);
+            quota.cool(now, ticket.units, told, rule);
+        }
+        for quota in &mut self.shared {
+            let rule = &mut self.rules[quota.rule];
+            quota.admitted(now, sent_at, rule);
+            quota.cool(now, ticket.units, told, rule);
+        }
+    }
+
+    fn end_badly(&mut self, now: u64, ticket: &Ticket, outcome: Outcome) {
+        let sent_at = ticket.sent_at.min(now);
+        let index = ticket.index();
         let key = &mut self.keys[index];
         key.in_flight -= 1;
         match outcome {
-            Outcome::Counted { status } => {
-                key.answered += 1;
-                key.health.answered(now.saturating_sub(sent_at), status < 500);
-                self.admitted(now, index, sent_at);
-            }
+            Outcome::Counted { .. } => {}
             Outcome::Refused { retry_after, limit } => {
                 key.answered += 1;
-                key.health.answered(now.saturating_sub(sent_at), false);
-                self.refused(now, &ticket, retry_after, limit);
+                key.health.answered(now - sent_at, false);
+                self.refused(now, ticket, retry_after, limit);
             }
             Outcome::Banned { until } => {
                 key.answered += 1;
@@ -254,7 +290,7 @@ impl Core {
                 key.answered += 1;
                 key.gone = Some(KeyState::Quarantined);
             }
-            Outcome::Unsent => return self.never_left(&ticket, sent_at),
+            Outcome::Unsent => return self.never_left(ticket, sent_at),
             Outcome::Unanswered | Outcome::Gateway => {
                 key.unanswered += 1;
                 key.health.failed();
@@ -263,7 +299,6 @@ impl Core {
         }
         // After the lesson, so that a stricter spacing holds for this request too.
         self.cool(index, ticket.units, now);
-        self.hint(now, index, hints);
     }
 
     /// The caller gave the request up now without having heard from the server.
@@ -403,22 +438,18 @@ impl Core {
     /// Takes a send back that did not happen.
     fn never_left(&mut self, ticket: &Ticket, sent_at: u64) {
         self.never_left += 1;
-        let key = &mut self.keys[ticket.key];
-        if key.last_sent == Some(sent_at) {
-            key.last_sent = ticket.gap.map(|gap| sent_at - gap);
+        let key = &mut self.keys[ticket.index()];
+        if key.last_sent == sent_at {
+            key.last_sent = if ticket.gap == NEVER { NEVER } else { sent_at - ticket.gap };
         }
         for quota in key.quotas.iter_mut().chain(&mut self.shared) {
             quota.refund(ticket.units, &self.rules[quota.rule]);
         }
     }
 
-    #[inline]
     fn cool(&mut self, index: usize, units: u32, counted_by: u64) {
-        for quota in self.keys[index].quotas.iter_mut() {
-            quota.cool(counted_by, units, &self.rules[quota.rule]);
-        }
-        for quota in &mut self.shared {
-            quota.cool(counted_by, units, &self.rules[quota.rule]);
+        for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
+            quota.cool(counted_by, units, None, &self.rules[quota.rule]);
         }
     }
 

@@ -38,6 +38,9 @@ pub enum KeyState {
     Removed,
 }
 
+/// A time that has not come.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) quotas: Vec<Quota>,
@@ -48,7 +51,8 @@ pub(crate) struct Key {
     pub(crate) refused_in_row: u32,
     /// Whether the server has answered this key at all.
     pub(crate) known: bool,
-    pub(crate) last_sent: Option<u64>,
+    /// [`NEVER`] before the first.
+    pub(crate) last_sent: u64,
     pub(crate) in_flight: u32,
     pub(crate) sent: u64,
     pub(crate) answered: u64,
@@ -66,7 +70,7 @@ impl Key {
             hold: 0,
             refused_in_row: 0,
             known: false,
-            last_sent: None,
+            last_sent: NEVER,
             in_flight: 0,
             sent: 0,
             answered: 0,
@@ -74,6 +78,12 @@ impl Key {
             unanswered: 0,
             health: Health::default(),
         }
+    }
+
+    /// How long the last send is ago; [`NEVER`] without one.
+    #[inline]
+    pub(crate) fn gap(&self, now: u64) -> u64 {
+        if self.last_sent == NEVER { NEVER } else { now.saturating_sub(self.last_sent) }
     }
 
     pub(crate) fn state(&self, now: u64) -> KeyState {
@@ -105,7 +115,7 @@ impl Health {
 
     #[inline]
     pub(crate) fn answered(&mut self, latency_ns: u64, success: bool) {
-        let seconds = latency_ns as f64 * 1e-9;
+        let seconds = latency_ns.min(i64::MAX as u64) as i64 as f64 * 1e-9;
         self.latency_s = if self.latency_s < 0.0 {
             seconds
         } else {

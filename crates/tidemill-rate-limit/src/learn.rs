@@ -44,6 +44,9 @@ pub(crate) enum Evidence {
 pub(crate) struct Learner {
     per: u64,
     per_with_margin: u64,
+    margin: u64,
+    /// Whether the server counts by fixed windows and has not been caught telling a wrong reset.
+    trusts_resets: bool,
     resolution: u64,
     drift_ppm: u64,
     declared: u32,
@@ -74,6 +77,8 @@ impl Learner {
         Self {
             per,
             per_with_margin: with_margin(per, resolution, drift_ppm),
+            margin: with_margin(per, resolution, drift_ppm) - per,
+            trusts_resets: limit.model == Model::Fixed,
             resolution,
             drift_ppm,
             declared: limit.requests,
@@ -125,6 +130,17 @@ impl Learner {
         self.per_with_margin
     }
 
+    /// When a unit that the server had counted by `counted_by` no longer counts; `told` is when the server says that
+    /// its window ends.
+    #[inline]
+    pub(crate) fn free_at(&self, counted_by: u64, told: Option<u64>) -> u64 {
+        let free_at = counted_by.saturating_add(self.per_with_margin);
+        match told {
+            Some(ends) if self.trusts_resets => free_at.min(ends.saturating_add(self.margin)),
+            _ => free_at,
+        }
+    }
+
     /// The mean distance between two sends, in ns.
     #[inline]
     pub(crate) fn interval(&self) -> u64 {
@@ -169,21 +185,20 @@ impl Learner {
     }
 
     /// Judges a refusal from the units out on its key and the distance to the send before.
-    pub(crate) fn judge(&self, used: u64, gap: Option<u64>) -> Evidence {
+    pub(crate) fn judge(&self, used: u64, gap: u64) -> Evidence {
         if self.nearly_full(used) && self.current > 1 {
             return Evidence::Count;
         }
-        match gap {
-            Some(gap) if self.per <= PACED_UP_TO && gap <= self.interval().saturating_mul(2) => {
-                Evidence::Spacing
-            }
-            _ => Evidence::Past,
+        if self.per <= PACED_UP_TO && gap <= self.interval().saturating_mul(2) {
+            return Evidence::Spacing;
         }
+        Evidence::Past
     }
 
     /// Takes in a refusal of a request that was sent at `sent_at`; true when something was learned.
     pub(crate) fn refused(&mut self, now: u64, sent_at: u64, used: u64, evidence: Evidence) -> bool {
         self.refusals = self.refusals.saturating_add(1);
+        self.trusts_resets = false;
         self.clean = 0;
         self.proven = false;
         // What was sent before the last lesson says nothing about it.

@@ -4,6 +4,13 @@ use crate::learn::{Learner, Spacing};
 use crate::pace::Pace;
 use crate::window::{When, Window};
 
+/// When the server says that the present window of a limit ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) rule: usize,
+    pub(crate) ends: u64,
+}
+
 /// The state of one limit in one scope.
 #[derive(Debug)]
 pub(crate) struct Quota {
@@ -95,8 +102,9 @@ impl Quota {
 
     /// The server had counted the request by `counted_by`, so its slots cool from there.
     #[inline]
-    pub(crate) fn cool(&mut self, counted_by: u64, units: u32, learner: &Learner) {
-        self.window.release(counted_by.saturating_add(learner.cooling()), units);
+    pub(crate) fn cool(&mut self, counted_by: u64, units: u32, told: Option<Told>, learner: &Learner) {
+        let told = told.filter(|told| told.rule == self.rule).map(|told| told.ends);
+        self.window.release(learner.free_at(counted_by, told), units);
         if let (Some(strict), Spacing::Strict { slots }) = (&mut self.strict, learner.spacing()) {
             // Heavy requests occupy as many intervals as they cost.
             let spacing = learner.spacing_cooling().saturating_mul(u64::from(units.div_ceil(slots)));

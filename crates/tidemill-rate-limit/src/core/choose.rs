@@ -88,8 +88,8 @@ impl Core {
         let found = &mut self.keys[key.0];
         let stranger = !found.known;
         self.strangers += u32::from(stranger);
-        let gap = found.last_sent.map(|last| now.saturating_sub(last));
-        found.last_sent = Some(now);
+        let gap = found.gap(now);
+        found.last_sent = now;
         found.in_flight += 1;
         found.sent += 1;
         for quota in &mut found.quotas {
@@ -98,7 +98,7 @@ impl Core {
         for quota in &mut self.shared {
             quota.take(now, cost.0, &self.rules[quota.rule]);
         }
-        Ticket { key: key.0, units: cost.0, sent_at: Some(now), gap, stranger }
+        Ticket { key: key.0 as u32, units: cost.0, sent_at: now, gap, stranger }
     }
 
     /// When a request of `cost` may be sent with this very key: for callers who choose keys themselves.
