@@ -8,7 +8,7 @@ mod restore;
 use std::time::Duration;
 
 use self::choose::Denied;
-use crate::config::{Config, Scope};
+use crate::config::{Config, Limit, Scope};
 use crate::error::Error;
 use crate::key::{Key, KeyIndex, KeyState, NEVER};
 use crate::learn::{Learner, Spacing, nanos};
@@ -146,11 +146,11 @@ impl Core {
         let late = nanos(config.deadline).saturating_add(nanos(config.straggler));
         let rules: Vec<_> = config.limits.iter().map(|limit| Learner::new(limit, config)).collect();
         let shared = rules.iter().enumerate().filter(|(i, _)| config.limits[*i].scope != Scope::Key);
-        let shared = shared.map(|(i, rule)| Quota::new(i, rule, 0)).collect();
+        let shared = shared.map(|(i, rule)| Quota::new(i, rule, rule.first_send())).collect();
         let mut core = Self {
             scopes: config.limits.iter().map(|limit| limit.scope).collect(),
             reserves: config.limits.iter().map(|limit| limit.reserve).collect(),
-            limit_ids: Vec::new(),
+            limit_ids: config.limits.iter().map(Limit::id).collect(),
             rules,
             shared,
             keys: Vec::with_capacity(keys),
@@ -410,7 +410,7 @@ impl Core {
         let own = self.rules.iter().enumerate().filter(|(i, _)| self.scopes[*i] == Scope::Key);
         // Keys start in turn, so that the first refusal teaches the others before they try.
         let quotas = own.map(|(i, rule)| {
-            let first = now + rule.interval() / of as u64 * place as u64;
+            let first = now + rule.first_send() + rule.interval() / of as u64 * place as u64;
             Quota::new(i, rule, first)
         });
         let key = Key::new(id, quotas.collect());

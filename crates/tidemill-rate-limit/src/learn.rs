@@ -53,6 +53,7 @@ pub(crate) struct Learner {
     current: u32,
     spacing: Spacing,
     unknown: bool,
+    born_empty: bool,
     refusals: u32,
     budget: u32,
     changed_at: u64,
@@ -85,6 +86,7 @@ impl Learner {
             current: limit.requests,
             spacing: first_spacing(limit, per, nanos(config.jitter)),
             unknown: limit.model == Model::Unknown,
+            born_empty: limit.burst == Some(0),
             refusals: 0,
             budget: config.learning_refusals,
             changed_at: 0,
@@ -100,6 +102,11 @@ impl Learner {
             share: 0.0,
         }
         .derive()
+    }
+
+    /// How long after the start the first send is due: a bucket that is born empty holds nothing before.
+    pub(crate) fn first_send(&self) -> u64 {
+        if self.born_empty { self.interval + self.margin } else { 0 }
     }
 
     /// The size in force.
@@ -330,7 +337,9 @@ impl Learner {
 fn first_spacing(limit: &Limit, per: u64, jitter: u64) -> Spacing {
     let interval = per.div_ceil(u64::from(limit.requests));
     match (limit.model, limit.burst) {
-        (Model::Leaky, burst) => {
+        // Never ahead of the refill, which begins at the start: see `first_send`.
+        (_, Some(0)) => Spacing::Paced { tolerance: Tolerance::Intervals(0) },
+        (Model::Leaky, burst) | (Model::Bucket, burst @ Some(_)) => {
             let burst = burst.unwrap_or(1).min(limit.requests);
             match burst.checked_sub(2).filter(|spare| u64::from(*spare).saturating_mul(interval) >= jitter) {
                 Some(_) => Spacing::Paced { tolerance: Tolerance::Intervals(1) },
