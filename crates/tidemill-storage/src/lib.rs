@@ -63,6 +63,7 @@ mod receipt;
 mod record;
 mod report;
 mod scan;
+mod series;
 mod snapshot;
 mod stats;
 mod store;

@@ -201,7 +201,7 @@ impl Batches {
         });
         let Some((published, at)) = file else {
             let fresh = fresh.unwrap_or_else(|| Columns::new(&self.table.shape.kinds));
-            return Ok(Source::Merged(Merge::new(self.table.clone(), None, Fresh::Copied(fresh))));
+            return Ok(Source::Merged(Merge::new(self.table.clone(), None, Fresh::copied(fresh))));
         };
         let reader = published.open(&*self.disk, at)?;
         let groups = self.plan.groups(&published.files[at].groups);
@@ -211,7 +211,7 @@ impl Batches {
         }
         let batches = reader.read(&self.table.schema, groups, None, BATCH)?;
         let fresh = fresh.unwrap_or_else(|| Columns::new(&self.table.shape.kinds));
-        Ok(Source::Merged(Merge::new(self.table.clone(), Some((reader, batches)), Fresh::Copied(fresh))))
+        Ok(Source::Merged(Merge::new(self.table.clone(), Some((reader, batches)), Fresh::copied(fresh))))
     }
 
     fn select(&self, rows: Columns) -> Columns {

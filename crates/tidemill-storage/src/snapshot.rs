@@ -72,7 +72,7 @@ impl Snapshot<'_> {
         }
         let mut written = Vec::new();
         while let Some((folder, rows)) = folders.pop_first() {
-            let entry = self.write_file(&dir, number, folder, old, Fresh::Ordered(memtable.clone(), rows))?;
+            let entry = self.write_file(&dir, number, folder, old, Fresh::ordered(memtable.clone(), rows))?;
             report.files_written += 1;
             report.bytes_written += entry.bytes;
             written.push(entry.path.clone());

@@ -12,6 +12,7 @@ use tidemill_journal::{Disk, Group, Journal, Lock};
 use crate::{
     Batches, Builder, Changes, Config, Error, ReadOnly, Receipt, Report, Scan, Stats, TableReceipt,
     columns::Columns,
+    key::Stretch,
     layout::Layout,
     manifest::Manifest,
     memtable::Memtable,
@@ -20,7 +21,7 @@ use crate::{
     snapshot::{Snapshot, sweep},
     stats::Counters,
     table::Table,
-    unpublished::{TableState, hashes, overlay},
+    unpublished::{TableState, overlay},
 };
 
 /// Commits of at most this many threads share one frame.
@@ -54,8 +55,8 @@ struct State {
     lock: Option<Box<dyn Lock>>,
 }
 
-/// Changes checked, copied and hashed: all that needs no lock.
-type Staged = Vec<(usize, Columns, Vec<u64>)>;
+/// Changes checked, copied, cut and hashed: all that needs no lock.
+type Staged = Vec<(usize, Columns, Vec<Stretch>)>;
 
 impl Store {
     /// Collects what a store needs.
@@ -107,8 +108,8 @@ impl Store {
             record::replay(payload, &tables, &mut |at, rows| {
                 let state = &mut states[at];
                 if failed.is_ok() && seq > watermark(state) {
-                    let hashes = hashes(&tables[at], &rows);
-                    failed = state.upsert(&*disk, &tables[at], &rows, &hashes).map(drop);
+                    let stretches = tables[at].shape.stretches(&rows);
+                    failed = state.upsert(&*disk, &tables[at], &rows, &stretches).map(drop);
                     state.active.accept();
                 }
             })?;
@@ -244,8 +245,8 @@ impl Inner {
         let stage = |(name, rows): (String, _)| {
             let at = self.table(&name)?;
             let columns = self.tables[at].stage(&rows)?;
-            let hashes = hashes(&self.tables[at], &columns);
-            Ok((at, columns, hashes))
+            let stretches = self.tables[at].shape.stretches(&columns);
+            Ok((at, columns, stretches))
         };
         changes.tables.into_iter().map(stage).collect()
     }
@@ -288,10 +289,10 @@ impl Inner {
         let mut receipts = Vec::with_capacity(group.len());
         for staged in group {
             let mut receipt = Receipt::default();
-            for (at, rows, hashes) in staged {
+            for (at, rows, stretches) in staged {
                 let (table, state) = (&self.tables[*at], &mut tables[*at]);
                 let start = state.active.end();
-                let stored = state.upsert(&*self.disk, table, rows, hashes)?;
+                let stored = state.upsert(&*self.disk, table, rows, stretches)?;
                 let received = rows.len() as u64;
                 let duplicate = received - stored;
                 if stored > 0 {
