@@ -123,8 +123,9 @@ fn properties(table: &Table, config: &Config) -> Result<WriterProperties, Error>
         .set_compression(codec)
         .set_max_row_group_row_count(Some(config.row_group_rows))
         .set_data_page_size_limit(config.page_bytes)
-        // The default of 20 000 rows would cut pages far below their size, and each costs a fresh compressor.
-        .set_data_page_row_count_limit(config.row_group_rows)
+        // The default of 20 000 rows would cut pages far below their size. One row above the group's: the last page is then
+        // compressed when its column is closed, so that one compressor's memory is in use at a time, not one a column.
+        .set_data_page_row_count_limit(config.row_group_rows + 1)
         .set_dictionary_page_size_limit(config.page_bytes)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(Some(sorting.collect()));

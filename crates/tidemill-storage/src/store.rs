@@ -363,8 +363,9 @@ impl Inner {
     /// Takes what shall be published out of the way of commits. The last answer: is there more to freeze afterwards?
     fn freeze(&self) -> Result<(u64, Vec<Work>, bool), Error> {
         let mut state = self.lock();
-        let State { journal, tables, .. } = &mut *state;
+        let State { journal, tables, payload, .. } = &mut *state;
         let journal = journal.as_mut().ok_or_else(Error::closed)?;
+        *payload = Vec::new();
         // No snapshot may be ahead of the journal, or numbers could be given twice after a crash.
         journal.sync()?;
         let seq = journal.last_seq();
