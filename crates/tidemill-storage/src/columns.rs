@@ -65,6 +65,25 @@ impl Columns {
         out
     }
 
+    /// Copies one array into the only column.
+    pub(crate) fn push_array(&mut self, array: &ArrayRef) {
+        if let [column] = &mut self.columns[..] {
+            column.push_array(array);
+            self.len = array.len();
+        }
+    }
+
+    /// No rows, of the same kinds.
+    pub(crate) fn empty_like(&self) -> Self {
+        let kinds: Vec<Kind> = self.columns.iter().map(|column| column.kind).collect();
+        Self::new(&kinds)
+    }
+
+    /// How many columns there are.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

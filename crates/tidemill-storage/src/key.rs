@@ -25,7 +25,7 @@ pub(crate) struct Stretch {
 impl Shape {
     /// The key columns that name a series, and the one that places a row within it: the last, where its width is fixed.
     /// A key that ends in text makes each row a series of its own.
-    fn split(&self) -> (&[usize], Option<usize>) {
+    pub(crate) fn split(&self) -> (&[usize], Option<usize>) {
         match self.key.split_last() {
             Some((last, series)) if self.kinds[*last].width().is_some() => (series, Some(*last)),
             _ => (&self.key, None),
@@ -94,6 +94,24 @@ impl Shape {
             }
         }
         hash as u32
+    }
+
+    /// Which of `parts` files, a power of two, a row's series stands in: the low bits of the CRC-32C over the encoded series.
+    pub(crate) fn part(&self, columns: &Columns, row: usize, parts: u32) -> u32 {
+        if parts <= 1 {
+            return 0;
+        }
+        let mut series = Vec::new();
+        for &column in self.split().0 {
+            encode_value(self.kinds[column], columns.value(column, row), &mut series);
+        }
+        crc32c::crc32c(&series) & (parts - 1)
+    }
+
+    /// The series part of an encoded key.
+    pub(crate) fn series_of<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        let width = self.split().1.and_then(|last| self.kinds[last].width()).unwrap_or(0);
+        &key[..key.len().saturating_sub(width)]
     }
 
     /// The key as bytes that sort as the key does: a zero byte within text is written 00 FF, its end 00 00.

@@ -14,6 +14,9 @@ use crate::{
 /// Rows of one chunk: chunks are filled and never moved, so growing copies nothing.
 pub(crate) const CHUNK: usize = 8192;
 
+/// A folder and one of its parts: what stands in one file.
+pub(crate) type Unit = (i64, u32);
+
 /// Rows of a memtable in key order, as ranges of their numbers.
 pub(crate) type Order = Vec<Range<u32>>;
 
@@ -202,15 +205,15 @@ impl Memtable {
         })
     }
 
-    /// The live rows, sorted by key, for each folder.
-    pub(crate) fn sorted(&self) -> BTreeMap<i64, Order> {
+    /// The live rows, sorted by key, for each file; `parts` says into how many a folder is cut.
+    pub(crate) fn sorted(&self, parts: &dyn Fn(i64) -> u32) -> BTreeMap<Unit, Order> {
         let mut series: Vec<(u32, &Series)> =
             self.series.iter().map(|series| (series.any(), series)).collect();
         series.sort_unstable_by(|(a, _), (b, _)| {
             let ((a, at), (b, bt)) = (self.at(*a), self.at(*b));
             self.table.shape.compare_series(a, at, b, bt)
         });
-        let mut folders: BTreeMap<i64, Order> = BTreeMap::new();
+        let mut units: BTreeMap<Unit, Order> = BTreeMap::new();
         for run in series.into_iter().flat_map(|(_, series)| series.runs()) {
             let mut rows = run.rows();
             while !rows.is_empty() {
@@ -226,7 +229,9 @@ impl Memtable {
                     }
                     high
                 };
-                let order = folders.entry(folder).or_default();
+                let (columns, at) = self.at(rows.start);
+                let part = self.table.shape.part(columns, at, parts(folder));
+                let order = units.entry((folder, part)).or_default();
                 match order.last_mut() {
                     Some(last) if last.end == rows.start => last.end = end,
                     _ => order.push(rows.start..end),
@@ -234,7 +239,7 @@ impl Memtable {
                 rows.start = end;
             }
         }
-        folders
+        units
     }
 
     fn folder(&self, row: u32) -> i64 {

@@ -7,10 +7,12 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use arrow_array::RecordBatch;
 use tidemill_journal::{Disk, Group, Journal, Lock};
 
 use crate::{
-    Batches, Builder, Changes, Config, Error, ReadOnly, Receipt, Report, Scan, Stats, TableReceipt,
+    Batches, Builder, Changes, Config, Error, PublishedTable, ReadOnly, Receipt, Report, Scan, Stats,
+    TableReceipt,
     columns::Columns,
     key::Stretch,
     layout::Layout,
@@ -197,6 +199,27 @@ impl Store {
         result
     }
 
+    /// Writes rows that are sorted by the table's key, each key once, straight into files, without journal and memory, and
+    /// shows them: all or none, durable when it returns. It is what a history is brought in by.
+    ///
+    /// What is in memory is published first; commits go on meanwhile and count as later. Memory is that of sixteen row groups.
+    ///
+    /// # Errors
+    /// `Input` when rows are not sorted, or fall into a folder that already holds rows (or that was left for more than sixteen
+    /// others): commit those instead. `Disk`. After an error nothing is changed.
+    pub fn load(&self, table: &str, batches: impl IntoIterator<Item = RecordBatch>) -> Result<Report, Error> {
+        let at = self.inner.table(table)?;
+        let mut report = self.publish()?;
+        let _one = self.inner.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        let old = self.inner.lock().tables[at].published.clone();
+        let (published, done) = self.inner.snapshot(at).load(old.as_deref(), batches)?;
+        self.inner.show(at, published, done, false, &mut report);
+        self.inner.split(at, &mut report)?;
+        report.took += begun.elapsed();
+        Ok(report)
+    }
+
     /// Reads a table: published rows and those in memory, the last write of each key. Rows in memory are copied when this
     /// is called; later commits are not seen.
     pub fn scan(&self, table: &str, scan: &Scan) -> Result<Batches, Error> {
@@ -207,9 +230,10 @@ impl Store {
         let state = &state.tables[at];
         let mut fresh = BTreeMap::new();
         for memtable in state.frozen.iter().map(|(frozen, _)| &**frozen).chain([&state.active]) {
-            for (folder, rows) in memtable.sorted() {
-                let below = fresh.remove(&folder).unwrap_or_else(|| Columns::new(&bound.shape.kinds));
-                fresh.insert(folder, overlay(bound, below, memtable, &rows));
+            let parts = |folder: i64| state.published.as_ref().map_or(1, |published| published.parts(folder));
+            for (unit, rows) in memtable.sorted(&parts) {
+                let below = fresh.remove(&unit).unwrap_or_else(|| Columns::new(&bound.shape.kinds));
+                fresh.insert(unit, overlay(bound, below, memtable, &rows));
             }
         }
         Batches::new(inner.disk.clone(), bound.clone(), state.published.clone(), fresh, scan)
@@ -324,23 +348,8 @@ impl Inner {
         for _ in 0..2 {
             let (watermark, work, rest) = self.freeze()?;
             for (at, memtable, seq, old) in work {
-                let snapshot = Snapshot {
-                    disk: &self.disk,
-                    layout: &self.layout,
-                    config: &self.config,
-                    table: &self.tables[at],
-                    now: (self.clock)(),
-                };
-                let (published, done) = snapshot.publish(old.as_deref(), &memtable, seq)?;
-                self.counters.publishes.fetch_add(1, Relaxed);
-                self.counters.published_bytes.fetch_add(done.bytes_written, Relaxed);
-                report.tables.push(done);
-                let mut state = self.lock();
-                let table = &mut state.tables[at];
-                table.published = Some(Arc::new(published));
-                table.frozen = None;
-                table.lookup.clear();
-                self.gauge(&state);
+                let (published, done) = self.snapshot(at).publish(old.as_deref(), &memtable, seq)?;
+                self.show(at, published, done, true, &mut report);
             }
             if !rest {
                 report.watermark = watermark;
@@ -355,9 +364,47 @@ impl Inner {
         if let Some(journal) = &mut self.lock().journal {
             journal.trim(report.watermark)?;
         }
+        // Last: a disk too full for it keeps nothing from being published.
+        (0..self.tables.len()).try_for_each(|at| self.split(at, &mut report))?;
         report.took = begun.elapsed();
         self.counters.last_publish_ms.store(report.took.as_millis() as u64, Relaxed);
         Ok(report)
+    }
+
+    fn snapshot(&self, at: usize) -> Snapshot<'_> {
+        Snapshot {
+            disk: &self.disk,
+            layout: &self.layout,
+            config: &self.config,
+            table: &self.tables[at],
+            now: (self.clock)(),
+        }
+    }
+
+    /// A snapshot is on disk and its link swapped: from now on it is what the table is.
+    fn show(&self, at: usize, published: Published, done: PublishedTable, thawed: bool, report: &mut Report) {
+        self.counters.publishes.fetch_add(1, Relaxed);
+        self.counters.published_bytes.fetch_add(done.bytes_written, Relaxed);
+        report.tables.push(done);
+        let mut state = self.lock();
+        let table = &mut state.tables[at];
+        table.published = Some(Arc::new(published));
+        if thawed {
+            table.frozen = None;
+        }
+        table.lookup.clear();
+        self.gauge(&state);
+    }
+
+    /// Cuts what has grown too long.
+    fn split(&self, at: usize, report: &mut Report) -> Result<(), Error> {
+        let published = self.lock().tables[at].published.clone();
+        if let Some(published) = published
+            && let Some((published, done)) = self.snapshot(at).split(&published)?
+        {
+            self.show(at, published, done, false, report);
+        }
+        Ok(())
     }
 
     /// Takes what shall be published out of the way of commits. The last answer: is there more to freeze afterwards?
