@@ -40,6 +40,7 @@ mod error;
 mod event;
 mod handle;
 mod job;
+mod life;
 mod pool;
 mod priority;
 mod queue;
@@ -48,6 +49,7 @@ mod retry;
 mod shared;
 mod size;
 mod stats;
+mod sync;
 mod task;
 mod worker;
 

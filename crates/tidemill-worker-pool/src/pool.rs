@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::context::JobContext;
 use crate::error::{Error, JobError};
 use crate::event::Event;
-use crate::handle::{JobHandle, Status};
+use crate::handle::JobHandle;
 use crate::job::Job;
 use crate::report::Report;
 use crate::shared::{Delayed, Listener, Phase, Shared};
@@ -274,13 +274,15 @@ impl Owner {
                 .into_iter()
                 .map(|Reverse(Delayed { work, .. })| work),
         );
+        let mut owned = Vec::with_capacity(left.len());
         for work in &left {
-            if work.job.header().status() == Status::Ended {
-                state.queue.counts(work.group, work.priority).cancelled += 1;
-            } else {
+            if work.job.header().life.seize() {
                 let info = shared.info(&state, work);
                 state.returned.push(info);
                 state.queue.counts(work.group, work.priority).returned += 1;
+                owned.push(Arc::clone(&work.job));
+            } else {
+                state.queue.counts(work.group, work.priority).cancelled += 1;
             }
         }
         let aborts = if abort { std::mem::take(&mut state.aborts) } else { Vec::new() };
@@ -295,8 +297,10 @@ impl Owner {
             later
         });
         shared.alarm.notify_one();
-        for work in left {
-            work.job.fail(Error::closed("the job did not run"));
+        drop(left);
+        for job in owned {
+            // SAFETY: it was seized above.
+            unsafe { job.fail(Error::closed("the job did not run")) };
         }
         aborts.into_iter().for_each(|(_, task)| task.abort());
         idle.into_iter().for_each(|(_, waker)| waker.wake());

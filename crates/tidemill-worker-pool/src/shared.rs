@@ -131,14 +131,16 @@ impl Shared {
             counts.accepted += 1;
             counts.returned += 1;
             drop(state);
-            task.fail(Error::closed("the job did not run"));
+            if task.header().life.seize() {
+                // SAFETY: it was seized.
+                unsafe { task.fail(Error::closed("the job did not run")) };
+            }
             return;
         }
         let group = state.queue.group(group);
         state.purse.earn();
         state.queue.counts(group, priority).accepted += 1;
-        let accepted = task.header().accepted;
-        state.queue.push(group, priority, accepted, task);
+        state.queue.push(group, priority, task);
         let waker = if state.waking { None } else { state.next_idle() };
         drop(state);
         if let Some(waker) = waker {
@@ -168,8 +170,8 @@ impl Shared {
         while state.delayed.peek().is_some_and(|Reverse(first)| first.due <= now) {
             let Some(Reverse(Delayed { due, work })) = state.delayed.pop() else { break };
             let Work { job, group, priority, .. } = work;
-            if job.header().due() {
-                state.queue.push(group, priority, due, job);
+            if job.header().due(due) {
+                state.queue.push(group, priority, job);
                 moved += 1;
             } else {
                 state.queue.counts(group, priority).cancelled += 1;
@@ -219,7 +221,8 @@ impl Shared {
 impl State {
     /// Whether a closing pool has nothing left; delayed jobs that were cancelled do not count.
     pub(crate) fn is_drained(&self) -> bool {
-        let left = |Reverse(delayed): &Reverse<Delayed>| delayed.work.job.header().status() != Status::Ended;
+        let left =
+            |Reverse(delayed): &Reverse<Delayed>| delayed.work.job.header().status() == Status::Delayed;
         self.queue.ready() == 0 && self.queue.running() == 0 && !self.delayed.iter().any(left)
     }
 
@@ -248,7 +251,7 @@ fn info(work: &Work, group: Arc<str>) -> JobInfo {
     let header = work.job.header();
     JobInfo {
         id: header.id(),
-        label: header.options.as_ref().and_then(|options| options.label.clone()),
+        label: header.options().and_then(|options| options.label.clone()),
         group,
         priority: work.priority,
         attempt: header.attempt(),

@@ -142,7 +142,7 @@ impl Counts {
         self.done + self.failed + self.timed_out + self.panicked + self.cancelled + self.returned
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.done += other.done;
         self.failed += other.failed;
