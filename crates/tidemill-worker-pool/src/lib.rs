@@ -51,6 +51,7 @@ mod size;
 mod stats;
 mod sync;
 mod task;
+mod ticks;
 mod worker;
 
 pub use blocking::Blocking;

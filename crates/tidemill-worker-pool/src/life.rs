@@ -173,3 +173,166 @@ impl Life {
         }
     }
 }
+
+/// Run by `RUSTFLAGS="--cfg loom" cargo test --release -p tidemill-worker-pool --lib loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::future::poll_fn;
+
+    use loom::future::block_on;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    /// A job as `Core` has it: the life, and a stage that only its owner touches. Loom reports every other access.
+    struct Job {
+        life: Life,
+        stage: UnsafeCell<Option<u32>>,
+    }
+
+    // SAFETY: that is what these tests test.
+    unsafe impl Sync for Job {}
+
+    impl Job {
+        fn new() -> Arc<Self> {
+            Arc::new(Self { life: Life::new(), stage: UnsafeCell::new(None) })
+        }
+
+        fn end(&self, result: u32) {
+            // SAFETY: the caller owns the job; loom checks it.
+            let last = self.stage.with_mut(|stage| unsafe { (*stage).replace(result) });
+            assert_eq!(last, None, "it ends once");
+            self.life.end();
+        }
+
+        async fn result(&self) -> u32 {
+            poll_fn(|cx| self.life.poll_ended(cx)).await;
+            // SAFETY: it has ended, and this is its handle; loom checks it.
+            self.stage.with_mut(|stage| unsafe { (*stage).take() }).expect("an ended job has a result")
+        }
+    }
+
+    const DONE: u32 = 1;
+    const CANCELLED: u32 = 2;
+
+    /// The worker's side, with one retry: claim, run, delay, due, claim, end.
+    fn work(job: &Job, retries: u32) {
+        for attempt in 0..=retries {
+            if !job.life.claim() {
+                return;
+            }
+            if attempt == retries {
+                return job.end(DONE);
+            }
+            if !job.life.delay() {
+                return job.end(CANCELLED);
+            }
+            if !job.life.due() {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn loom_a_result_reaches_the_handle_that_waits() {
+        loom::model(|| {
+            let job = Job::new();
+            let worker = thread::spawn({
+                let job = Arc::clone(&job);
+                move || work(&job, 0)
+            });
+            assert_eq!(block_on(job.result()), DONE);
+            worker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_cancel_and_a_worker_end_a_job_once() {
+        loom::model(|| {
+            let job = Job::new();
+            let worker = thread::spawn({
+                let job = Arc::clone(&job);
+                move || work(&job, 1)
+            });
+            if job.life.cancel().owned {
+                job.end(CANCELLED);
+            }
+            let result = block_on(job.result());
+            assert!(result == DONE || result == CANCELLED);
+            worker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_close_and_a_cancel_and_a_worker_end_a_job_once() {
+        loom::model(|| {
+            let job = Job::new();
+            let worker = thread::spawn({
+                let job = Arc::clone(&job);
+                move || work(&job, 0)
+            });
+            let close = thread::spawn({
+                let job = Arc::clone(&job);
+                move || {
+                    if job.life.seize() {
+                        job.end(3);
+                    }
+                }
+            });
+            if job.life.cancel().owned {
+                job.end(CANCELLED);
+            }
+            assert_ne!(block_on(job.result()), 0);
+            worker.join().unwrap();
+            close.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_handle_that_moves_to_another_task_is_woken_there() {
+        loom::model(|| {
+            let job = Job::new();
+            let worker = thread::spawn({
+                let job = Arc::clone(&job);
+                move || work(&job, 0)
+            });
+            // Once under one waker, then under another.
+            let first = poll_fn(|cx| Poll::Ready(job.life.poll_ended(cx).is_ready()));
+            let _ = block_on(first);
+            assert_eq!(block_on(job.result()), DONE);
+            worker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_whoever_listens_hears_the_cancel() {
+        loom::model(|| {
+            let job = Job::new();
+            assert!(job.life.claim());
+            let listener = thread::spawn({
+                let job = Arc::clone(&job);
+                move || job.life.listen()
+            });
+            let cancel = job.life.cancel();
+            let saw = listener.join().unwrap();
+            assert!(saw || cancel.listens, "one of them sees the other");
+        });
+    }
+
+    /// The control: what `Life` prevents is what loom finds.
+    #[test]
+    #[should_panic(expected = "Causality violation")]
+    fn loom_finds_a_result_that_is_taken_too_early() {
+        loom::model(|| {
+            let job = Job::new();
+            let worker = thread::spawn({
+                let job = Arc::clone(&job);
+                move || work(&job, 0)
+            });
+            // SAFETY: none, that is the point.
+            let _ = job.stage.with_mut(|stage| unsafe { (*stage).take() });
+            worker.join().unwrap();
+        });
+    }
+}

@@ -99,8 +99,11 @@ impl<J: Dated> Queue<J> {
         if self.ready == 0 {
             return None;
         }
-        let (group, lane) =
-            if self.groups.len() == 1 { (0, self.urgent(0, now)?.1) } else { self.choose(now, workers)? };
+        let (group, lane) = if self.groups.len() == 1 {
+            (0, self.groups[0].only_lane().or_else(|| Some(self.urgent(0, now)?.1))?)
+        } else {
+            self.choose(now, workers)?
+        };
         self.turn += 1;
         let chosen = &mut self.groups[group];
         let job = chosen.lanes[lane].pop_front()?;
@@ -214,6 +217,11 @@ impl<J> Group<J> {
             served: 0,
             active: 0,
         }
+    }
+
+    /// The lane in which all its jobs stand.
+    fn only_lane(&self) -> Option<usize> {
+        self.lanes.iter().position(|lane| lane.len() == self.waiting)
     }
 
     pub(crate) fn waiting(&self, priority: Priority) -> usize {
