@@ -33,14 +33,19 @@
 //! **Cost.** A job is polled by its worker, not by a task of its own: one allocation while it waits, one while it runs,
 //! no timer unless it awaits something.
 
+mod batch_size;
+mod batcher;
 mod blocking;
 mod config;
 mod context;
 mod error;
 mod event;
 mod handle;
+mod io;
 mod job;
 mod life;
+mod objects;
+mod panic;
 mod pool;
 mod priority;
 mod queue;
@@ -54,13 +59,17 @@ mod task;
 mod ticks;
 mod worker;
 
+pub use batch_size::{BatchSearch, first_batch_size};
+pub use batcher::{Batcher, Batching};
 pub use blocking::Blocking;
 pub use config::Config;
 pub use context::{JobContext, Progress, ProgressWatch};
 pub use error::{Error, ErrorKind, JobError};
 pub use event::{Event, EventKind, JobInfo};
 pub use handle::{JobHandle, Status};
+pub use io::{IoKind, IoLimits, IoScheduler, IoSlot};
 pub use job::Job;
+pub use objects::{Object, ObjectStats, Objects};
 pub use pool::{Builder, Pool, Rejected};
 pub use priority::Priority;
 pub use report::Report;

@@ -1,6 +1,5 @@
 //! One accepted job: its life, its closure, its running attempt and its result, shared by queue, worker and handle.
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -344,16 +343,5 @@ where
 impl Dated for Arc<dyn Task> {
     fn since(&self) -> u64 {
         self.header().since()
-    }
-}
-
-/// What a panic said.
-pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a value that is no text".to_owned()
     }
 }

@@ -14,11 +14,12 @@ use tokio::time::{Sleep, sleep, sleep_until};
 
 use crate::error::{Error, ErrorKind, Final, JobError};
 use crate::event::EventKind;
+use crate::panic::message;
 use crate::priority::Priority;
 use crate::queue::nanos;
 use crate::shared::{Delayed, Phase, Shared, State, Work};
 use crate::stats::Counts;
-use crate::task::{Header, message};
+use crate::task::Header;
 use crate::ticks::Ticks;
 
 /// The longest that a worker keeps jobs in hand which another could run, in nanoseconds.

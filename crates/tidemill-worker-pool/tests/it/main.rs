@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+mod batcher;
 mod drain;
 mod faults;
+mod io;
 mod model;
+mod objects;
 mod order;
 mod stress;
 mod time;
