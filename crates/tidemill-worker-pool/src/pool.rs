@@ -20,7 +20,6 @@ use crate::report::Report;
 use crate::shared::{Delayed, Listener, Phase, Shared};
 use crate::stats::Stats;
 use crate::task::{Core, Header};
-use crate::worker::Worker;
 
 /// How long `close` waits for workers that it stopped at the deadline.
 const STOP: Duration = Duration::from_millis(100);
@@ -113,16 +112,10 @@ impl Pool {
         state.target = workers;
         let spawn = workers.saturating_sub(state.live);
         let idle = if state.live > workers { state.take_idle() } else { Vec::new() };
-        let mut born = Vec::with_capacity(spawn);
-        for _ in 0..spawn {
-            state.live += 1;
-            state.next_worker += 1;
-            let id = state.next_worker;
-            let task = shared.runtime.spawn(Worker::new(Arc::clone(shared), id).work());
-            born.push((id, task.abort_handle()));
-        }
         state.aborts.retain(|(_, task)| !task.is_finished());
-        state.aborts.extend(born);
+        for _ in 0..spawn {
+            shared.hire(&mut state);
+        }
         drop(state);
         idle.into_iter().for_each(|(_, waker)| waker.wake());
         Ok(())

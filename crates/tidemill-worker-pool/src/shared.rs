@@ -20,6 +20,7 @@ use crate::queue::{Queue, Rules, Taken, nanos};
 use crate::retry::{Purse, Random};
 use crate::stats::{GroupStats, Priorities, Stats};
 use crate::task::Task;
+use crate::worker::Worker;
 
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
 pub(crate) type Work = Taken<Arc<dyn Task>>;
@@ -53,6 +54,8 @@ pub(crate) struct State {
     pub(crate) returned: Vec<JobInfo>,
     pub(crate) aborts: Vec<(u64, AbortHandle)>,
     pub(crate) next_worker: u64,
+    /// Workers that made room for new ones.
+    pub(crate) recycled: u64,
     /// The number of the last job.
     pub(crate) last_job: u64,
     /// Waiting jobs beyond the bound: retries that found no permit.
@@ -99,12 +102,22 @@ impl Shared {
                 returned: Vec::new(),
                 aborts: Vec::new(),
                 next_worker: 0,
+                recycled: 0,
                 last_job: 0,
                 debt: 0,
             }),
             config,
             listener,
         }
+    }
+
+    /// Starts one more worker.
+    pub(crate) fn hire(self: &Arc<Self>, state: &mut State) {
+        state.live += 1;
+        state.next_worker += 1;
+        let id = state.next_worker;
+        let task = self.runtime.spawn(Worker::new(Arc::clone(self), id).work());
+        state.aborts.push((id, task.abort_handle()));
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -200,6 +213,7 @@ impl Shared {
             workers: state.live,
             target: state.target,
             idle: state.idle.len(),
+            recycled: state.recycled,
             waiting: state.queue.ready(),
             delayed: state.delayed.len(),
             running: state.queue.running(),

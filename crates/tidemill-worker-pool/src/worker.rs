@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep, sleep_until};
 
 use crate::error::{Error, ErrorKind, Final, JobError};
 use crate::event::EventKind;
+use crate::memory::{Scope, in_use};
 use crate::panic::message;
 use crate::priority::Priority;
 use crate::queue::nanos;
@@ -36,6 +37,12 @@ pub(crate) struct Worker {
     /// The job that awaits something.
     current: Option<Work>,
     tally: Tally,
+    /// What the job in hand does to the heap, when that is asked and counted.
+    heap: Option<Box<Scope>>,
+    /// Jobs that it ran.
+    jobs: u64,
+    /// It ran its jobs, or one that took too much: another takes its place.
+    worn: bool,
     left: bool,
 }
 
@@ -74,6 +81,8 @@ enum Verdict {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, id: u64) -> Self {
         let now = shared.now();
+        let asked = shared.config.recycle_bytes > 0 && in_use().is_some();
+        let heap = asked.then(Box::default);
         Self {
             shared,
             id,
@@ -82,6 +91,9 @@ impl Worker {
             batch: VecDeque::new(),
             current: None,
             tally: Tally::default(),
+            heap,
+            jobs: 0,
+            worn: false,
             left: false,
         }
     }
@@ -100,7 +112,7 @@ impl Worker {
 
     /// Fills the batch; ready with false when the worker has to leave.
     fn take(&mut self, cx: &Context<'_>) -> Poll<bool> {
-        let shared = &*self.shared;
+        let shared = &self.shared;
         self.now = shared.now();
         self.ticks = Ticks::now();
         let mut state = shared.lock();
@@ -114,6 +126,17 @@ impl Worker {
             if gone {
                 shared.progress.send_replace(Phase::Gone);
             }
+            if let Some(waker) = wake {
+                waker.wake();
+            }
+            return Poll::Ready(false);
+        }
+        if self.worn && state.phase == Phase::Open {
+            self.left = true;
+            let wake = state.leave(self.id);
+            state.recycled += 1;
+            shared.hire(&mut state);
+            drop(state);
             if let Some(waker) = wake {
                 waker.wake();
             }
@@ -191,10 +214,12 @@ impl Worker {
             self.shared.tell(&work, EventKind::Started { waited: Duration::from_nanos(wait) });
         }
         let first = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: it was claimed, and `work` holds it.
-            unsafe { Arc::clone(&work.job).start() };
-            // SAFETY: it was claimed.
-            unsafe { work.job.poll(cx) }
+            within(&self.heap, || {
+                // SAFETY: it was claimed, and `work` holds it.
+                unsafe { Arc::clone(&work.job).start() };
+                // SAFETY: it was claimed.
+                unsafe { work.job.poll(cx) }
+            })
         }));
         let verdict = match first {
             Ok(Poll::Pending) => return Some((work, wait, began)),
@@ -220,9 +245,10 @@ impl Worker {
         let mut cancelled = pin!(header.cancelled());
         let mut grace: Option<Pin<Box<Sleep>>> = None;
         let time = self.shared.config.cancel_grace;
+        let heap = self.heap.take();
         let verdict = poll_fn(|cx| {
             // SAFETY: this worker claimed the job and has not ended it.
-            match catch_unwind(AssertUnwindSafe(|| unsafe { job.poll(cx) })) {
+            match catch_unwind(AssertUnwindSafe(|| within(&heap, || unsafe { job.poll(cx) }))) {
                 Ok(Poll::Pending) => {}
                 Ok(Poll::Ready(Ok(()))) => return Poll::Ready(Verdict::Done),
                 Ok(Poll::Ready(Err(error))) => return Poll::Ready(Verdict::Failed(error)),
@@ -245,6 +271,7 @@ impl Worker {
             Poll::Pending
         })
         .await;
+        self.heap = heap;
         match self.current.take() {
             Some(work) => (work, verdict),
             None => unreachable!("only this function sets and takes it"),
@@ -254,6 +281,7 @@ impl Worker {
     /// What comes after an attempt.
     fn conclude(&mut self, work: Work, verdict: Verdict, wait: u64, run: u64) {
         let attempt = work.job.header().attempt();
+        self.weigh(&work);
         match verdict {
             Verdict::Done => {
                 self.tally.push(&work, Some(End::Done), wait, run);
@@ -280,6 +308,20 @@ impl Worker {
                 Err(Some(_)) => self.end(work, Error::timed_out(attempt, limit), wait, run),
                 Err(None) => self.end(work, Error::cancelled(), wait, run),
             },
+        }
+    }
+
+    /// Whether another worker should take the place of this one.
+    fn weigh(&mut self, work: &Work) {
+        let config = &self.shared.config;
+        self.jobs += 1;
+        self.worn |= self.jobs == config.recycle_after;
+        let Some(heap) = &self.heap else { return };
+        let peak = heap.peak();
+        heap.reset();
+        if peak > config.recycle_bytes {
+            self.worn = true;
+            self.shared.tell(work, EventKind::Memory { peak });
         }
     }
 
@@ -453,6 +495,14 @@ impl Header {
             (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
             (one, other) => one.or(other),
         }
+    }
+}
+
+/// Polls a job, and counts its heap when asked.
+fn within<R>(heap: &Option<Box<Scope>>, poll: impl FnOnce() -> R) -> R {
+    match heap {
+        Some(heap) => heap.within(poll),
+        None => poll(),
     }
 }
 

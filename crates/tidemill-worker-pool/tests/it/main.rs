@@ -6,6 +6,7 @@ mod batcher;
 mod drain;
 mod faults;
 mod io;
+mod memory;
 mod model;
 mod objects;
 mod order;
@@ -14,7 +15,10 @@ mod time;
 
 use std::time::Duration;
 
-use tidemill_worker_pool::{Config, Pool};
+use tidemill_worker_pool::{Config, CountingAllocator, Pool};
+
+#[global_allocator]
+static HEAP: CountingAllocator = CountingAllocator::system();
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
