@@ -33,6 +33,8 @@
 //! **Cost.** A job is polled by its worker, not by a task of its own: one allocation while it waits, one while it runs,
 //! no timer unless it awaits something.
 
+#[cfg(all(feature = "affinity", target_os = "linux"))]
+mod affinity;
 mod batch_size;
 mod batcher;
 mod blocking;
@@ -58,8 +60,12 @@ mod stats;
 mod sync;
 mod task;
 mod ticks;
+#[cfg(feature = "tower")]
+mod tower;
 mod worker;
 
+#[cfg(all(feature = "affinity", target_os = "linux"))]
+pub use affinity::Affinity;
 pub use batch_size::{BatchSearch, first_batch_size};
 pub use batcher::{Batcher, Batching};
 pub use blocking::Blocking;
@@ -78,3 +84,5 @@ pub use report::Report;
 pub use retry::{Budget, Retry};
 pub use size::{Load, Sizer, Sizing};
 pub use stats::{Counts, GroupStats, Priorities, Stats};
+#[cfg(feature = "tower")]
+pub use tower::{PoolLayer, PoolService};

@@ -12,6 +12,8 @@ mod objects;
 mod order;
 mod stress;
 mod time;
+#[cfg(feature = "tower")]
+mod tower;
 
 use std::time::Duration;
 
