@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::lease::{Epoch, Former, Handover};
+use crate::config::Config;
+use crate::lease::{Epoch, Former, Handover, Record};
 use crate::name::Name;
 
 /// A lease that is ours until its term ends. Clones are the same guard: hand one to everything that acts.
@@ -27,17 +28,26 @@ struct Inner {
 }
 
 impl Held {
-    pub(crate) fn new(
+    /// The guard of a lease that [`rules::acquire`](crate::rules::acquire) granted: it was asked for at `asked` and
+    /// the answer came at `answered`, both by the owner's clock. [`Leases`](crate::Leases) calls it for you.
+    pub fn granted(
         name: Name,
-        epoch: Epoch,
+        record: Record,
         handover: Handover,
-        unconfirmed: Vec<Former>,
-        inherited: Vec<u8>,
+        asked: Duration,
         answered: Duration,
-        until: Duration,
+        config: &Config,
     ) -> Self {
-        let until = AtomicU64::new(nanos(until).max(1));
-        Self(Arc::new(Inner { name, epoch, handover, unconfirmed, inherited, answered, until }))
+        let until = AtomicU64::new(nanos(end(asked, config)).max(1));
+        let Record { epoch, unconfirmed, payload, .. } = record;
+        Self(Arc::new(Inner { name, epoch, handover, unconfirmed, inherited: payload, answered, until }))
+    }
+
+    /// A renewal that was asked for at `asked` was granted. `false` if the guard was stopped: then it stays so.
+    pub fn renewed(&self, asked: Duration, config: &Config) -> bool {
+        let until = nanos(end(asked, config));
+        let raise = |old: u64| (old != 0).then_some(old.max(until));
+        self.0.until.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok()
     }
 
     /// Whether the owner may act at `now`, by the clock it leases with: `now` is before the end of the term, counted
@@ -95,13 +105,11 @@ impl Held {
     pub fn clear_at(&self, window: Duration) -> Duration {
         self.0.answered.saturating_add(self.0.handover.guard(window))
     }
+}
 
-    /// A renewal that was asked for in time was granted; `until` counts from the asking.
-    pub(crate) fn extend(&self, until: Duration) -> bool {
-        let until = nanos(until);
-        let raise = |old: u64| (old != 0).then_some(old.max(until));
-        self.0.until.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok()
-    }
+/// When an owner stops that asked for a term at `asked`: the store counts it from no earlier.
+fn end(asked: Duration, config: &Config) -> Duration {
+    asked.saturating_add(config.term).saturating_sub(config.slack())
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -111,21 +119,29 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::Moment;
+    use crate::name::Owner;
+    use crate::rules;
 
     #[test]
     fn it_may_act_until_the_nanosecond() {
-        let name = Name::try_new("a").unwrap();
         let second = Duration::from_secs(1);
-        let held =
-            Held::new(name, Epoch(1), Handover::First, Vec::new(), Vec::new(), Duration::ZERO, second);
+        let config = Config { term: 10 * second, margin: 2 * second, drift_ppm: 0, ..Config::default() };
+        let owner = Owner::try_new("o").unwrap();
+        let claim = rules::Claim { owner, term: config.term, reserve: 0 };
+        let name = Name::try_new("a").unwrap();
+        let now = Moment { era: 0, since: 500 * second };
+        let (record, handover) = rules::acquire(&name, None, now, &claim).unwrap();
+        let held = Held::granted(name, record, handover, 2 * second, 3 * second, &config);
         let nano = Duration::from_nanos(1);
-        assert!(held.may_act(second - nano) && !held.may_act(second) && !held.may_act(second + nano));
-        assert!(held.extend(2 * second));
-        assert!(held.may_act(2 * second - nano) && !held.may_act(2 * second));
+        assert!(held.may_act(10 * second - nano) && !held.may_act(10 * second) && !held.may_act(Duration::MAX));
+        assert!(held.renewed(3 * second, &config));
+        assert!(held.may_act(11 * second - nano) && !held.may_act(11 * second));
+        assert_eq!(held.remaining(4 * second), 7 * second);
         let worker = held.clone();
         held.stop();
         assert!(!worker.may_act(Duration::ZERO));
-        assert!(!held.extend(9 * second), "a renewal that comes late revives nothing");
+        assert!(!held.renewed(9 * second, &config), "a renewal that comes late revives nothing");
         assert!(!worker.may_act(Duration::ZERO));
     }
 }

@@ -86,9 +86,8 @@ impl Leases {
         if !handover.is_clean() {
             inner.counters.taken_over.up();
         }
-        let Record { epoch, unconfirmed, payload, .. } = record;
         let answered = inner.clock.now();
-        Ok(Held::new(name.clone(), epoch, handover, unconfirmed, payload, answered, self.until(asked)))
+        Ok(Held::granted(name.clone(), record, handover, asked, answered, &inner.config))
     }
 
     /// Another term from now on, and a new payload if one is given. Only with the current epoch.
@@ -103,7 +102,7 @@ impl Leases {
         };
         match self.change(name, decide).await {
             Ok((asked, _)) => {
-                held.extend(self.until(asked));
+                held.renewed(asked, &self.inner.config);
                 self.inner.counters.renewed.up();
                 Ok(())
             }
@@ -235,10 +234,6 @@ impl Leases {
             self.inner.counters.failed.up();
         }
         result
-    }
-
-    fn until(&self, asked: Duration) -> Duration {
-        asked.saturating_add(self.inner.config.term).saturating_sub(self.inner.config.slack())
     }
 }
 

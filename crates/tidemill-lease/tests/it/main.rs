@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-#[cfg(feature = "postgres")]
 mod cluster;
 mod conformance;
-#[cfg(feature = "postgres")]
+mod keeper;
 mod postgres;
-#[cfg(feature = "sqlite")]
 mod sqlite;
+mod stopped;
+mod takeover;
