@@ -34,6 +34,8 @@ mod config;
 mod counter;
 mod error;
 mod exposition;
+#[cfg(feature = "facade")]
+mod facade;
 mod family;
 mod gauge;
 mod histogram;
@@ -41,6 +43,10 @@ mod known;
 mod name;
 mod protobuf;
 mod registry;
+#[cfg(feature = "tower")]
+mod requests;
+#[cfg(feature = "tower")]
+mod scrape;
 mod snapshot;
 mod stats;
 mod sync;
@@ -53,10 +59,16 @@ pub use config::Config;
 pub use counter::Counter;
 pub use error::{Error, ErrorKind};
 pub use exposition::{CONTENT_TYPE, Format};
+#[cfg(feature = "facade")]
+pub use facade::FacadeRecorder;
 pub use family::{Family, Instrument};
 pub use gauge::{Gauge, InFlight};
 pub use histogram::Histogram;
 pub use known::OVERFLOW;
 pub use registry::{Builder, Registry};
+#[cfg(feature = "tower")]
+pub use requests::{Endpoint, RequestFuture, RequestLayer, RequestService};
+#[cfg(feature = "tower")]
+pub use scrape::{Scrape, ScrapeBody};
 pub use snapshot::HistogramSnapshot;
 pub use stats::Stats;
