@@ -4,7 +4,11 @@
 
 mod expiry;
 mod exposition;
+#[cfg(feature = "facade")]
+mod facade;
 mod protobuf;
 mod quantiles;
 mod registry;
 mod threads;
+#[cfg(feature = "tower")]
+mod tower;
