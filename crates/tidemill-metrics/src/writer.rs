@@ -102,6 +102,10 @@ fn claim() -> usize {
     lane
 }
 
+/// Held by the unit tests that need to know who has the slots, which belong to the whole process.
+#[cfg(all(test, not(loom)))]
+pub(crate) static ALL_SLOTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::Barrier;
@@ -109,9 +113,9 @@ mod tests {
 
     use super::*;
 
-    // One test, as the slots belong to the whole process.
     #[test]
     fn living_threads_own_different_slots_and_leave_them_to_the_next() {
+        let _alone = ALL_SLOTS.lock().unwrap();
         for _ in 0..10 * OWNED {
             assert!(thread::spawn(lane).join().unwrap() < OWNED, "the threads before gave theirs back");
         }

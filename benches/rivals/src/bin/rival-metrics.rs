@@ -14,7 +14,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig};
 use prometheus_client::registry::Registry;
 use tidemill_measure::{Better, Rounds, Row, Samples, UnitKind};
-use turns::{OPERATIONS, asked_to_work, contended, eight_threads, instructions, latencies, resident_bytes};
+use turns::{
+    OPERATIONS, asked_to_work, contended, crowded, eight_threads, instructions, latencies, resident_bytes,
+};
 
 const PROMETHEUS: &str = "prometheus-client";
 const FACADE: &str = "metrics exporter";
@@ -27,14 +29,17 @@ fn main() -> std::io::Result<()> {
         work(&case, operations);
         return Ok(());
     }
+    memory()?;
     let rounds = Rounds::from_args(15);
     counters(rounds)?;
     histograms(rounds)?;
     renders(rounds)?;
-    for (case, name) in [("counter", "counter, 8 threads"), ("histogram", "histogram, 8 threads")] {
+    for (case, name) in
+        [("counter", "counter, 8 threads, instructions"), ("histogram", "histogram, 8 threads, instructions")]
+    {
         emit(name, "instructions", UnitKind::Count, PROMETHEUS, &instructions(case))?;
     }
-    memory()
+    Ok(())
 }
 
 fn emit(case: &str, unit: &str, kind: UnitKind, rival: &str, theirs: &Samples) -> std::io::Result<()> {
@@ -45,7 +50,9 @@ fn both<F: Fn() + Sync>(rounds: Rounds, case: &str, rival: &str, operation: F) -
     let one = rounds.single(OPERATIONS, || (0..OPERATIONS).for_each(|_| operation()));
     emit(&format!("{case}, 1 thread"), "ns", UnitKind::Cpu, rival, &one)?;
     let two = contended(rounds.count(), || || operation());
-    emit(&format!("{case}, 2 threads contended"), "ns", UnitKind::Cpu, rival, &two)
+    emit(&format!("{case}, 2 threads contended"), "ns", UnitKind::Cpu, rival, &two)?;
+    let eight = crowded(rounds, || || operation());
+    emit(&format!("{case}, 8 threads"), "ns", UnitKind::Cpu, rival, &eight)
 }
 
 fn recorder() -> PrometheusRecorder {
@@ -83,15 +90,17 @@ fn histograms(rounds: Rounds) -> std::io::Result<()> {
             }
         });
         emit("histogram, 1 thread", "ns", UnitKind::Cpu, rival, &one)?;
-        let two = contended(rounds.count(), || {
+        let work = || {
             let mut next = 0;
             let values = &values;
             move || {
                 next = (next + 1) % values.len();
                 observe(values[next]);
             }
-        });
-        emit("histogram, 2 threads contended", "ns", UnitKind::Cpu, rival, &two)
+        };
+        let two = contended(rounds.count(), work);
+        emit("histogram, 2 threads contended", "ns", UnitKind::Cpu, rival, &two)?;
+        emit("histogram, 8 threads", "ns", UnitKind::Cpu, rival, &crowded(rounds, work))
     };
     let histogram = native();
     case(PROMETHEUS, &|value| black_box(&histogram).observe(value))?;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tidemill_benches::{Better, Rounds, Row, Samples, UnitKind};
 use tidemill_metrics::{Counter, Histogram, Registry};
-use turns::{OPERATIONS, asked_to_work, contended, eight_threads, instructions, latencies, resident_bytes};
+use turns::{
+    OPERATIONS, asked_to_work, contended, crowded, eight_threads, instructions, latencies, resident_bytes,
+};
 
 const PROMETHEUS: &str = "prometheus-client";
 const FACADE: &str = "metrics exporter";
@@ -18,6 +20,8 @@ fn main() -> std::io::Result<()> {
         work(&case, operations);
         return Ok(());
     }
+    // First, while no memory is lying about that was used before.
+    memory()?;
     let rounds = Rounds::from_args(15);
     let cpu =
         |case: &str, ours: &Samples, rivals: &[(&str, f64)]| emit(case, "ns", UnitKind::Cpu, ours, rivals);
@@ -26,6 +30,9 @@ fn main() -> std::io::Result<()> {
     cpu("counter, 1 thread", &one, &[(PROMETHEUS, 0.4), (FACADE, 0.4), (TIKV, 0.4)])?;
     let two = contended(rounds.count(), || || black_box(&counter).inc());
     cpu("counter, 2 threads contended", &two, &[(PROMETHEUS, 0.2), (FACADE, 0.05), (TIKV, 0.2)])?;
+
+    let eight = crowded(rounds, || || black_box(&counter).inc());
+    cpu("counter, 8 threads", &eight, &[(PROMETHEUS, 0.3), (FACADE, 0.3), (TIKV, 0.3)])?;
 
     let (histogram, values) = (Histogram::new(), latencies());
     let mut next = 0;
@@ -36,15 +43,19 @@ fn main() -> std::io::Result<()> {
         }
     });
     cpu("histogram, 1 thread", &one, &[(PROMETHEUS, 0.3), (FACADE, 0.3), (TIKV, 0.3)])?;
-    let two = contended(rounds.count(), || {
+    let observe = || {
         let mut next = 0;
         let (histogram, values) = (&histogram, &values);
         move || {
             next = (next + 1) % values.len();
             black_box(histogram).observe(values[next]);
         }
-    });
+    };
+    let two = contended(rounds.count(), observe);
     cpu("histogram, 2 threads contended", &two, &[(PROMETHEUS, 0.3), (FACADE, 0.05), (TIKV, 0.3)])?;
+
+    let eight = crowded(rounds, observe);
+    cpu("histogram, 8 threads", &eight, &[(PROMETHEUS, 0.3), (FACADE, 0.3), (TIKV, 0.3)])?;
 
     let registry = ten_thousand_series();
     let mut text = String::new();
@@ -56,10 +67,12 @@ fn main() -> std::io::Result<()> {
     let rivals = [(PROMETHEUS, 0.25), (FACADE, 0.05), (TIKV, 0.1)];
     emit("render 10k series", "ms", UnitKind::Cpu, &render.scaled(1e-6), &rivals)?;
 
-    for (case, name) in [("counter", "counter, 8 threads"), ("histogram", "histogram, 8 threads")] {
+    for (case, name) in
+        [("counter", "counter, 8 threads, instructions"), ("histogram", "histogram, 8 threads, instructions")]
+    {
         emit(name, "instructions", UnitKind::Count, &instructions(case), &[(PROMETHEUS, 0.3)])?;
     }
-    memory()
+    Ok(())
 }
 
 fn emit(

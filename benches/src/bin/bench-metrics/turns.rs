@@ -7,19 +7,25 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use tidemill_measure::{Clock, Samples};
+use nix::sys::resource::{UsageWho, getrusage};
+use tidemill_measure::{Clock, Rounds, Samples};
 
 /// Operations between two looks at the clock.
 pub(crate) const OPERATIONS: u64 = 200_000;
 
-/// How often a round is tried again because a thread was preempted.
-const ATTEMPTS: u32 = 40;
+/// Operations of a contended round: short, so that it fits between two ticks of the scheduler.
+const CONTENDED: u64 = 20_000;
 
-/// Nanoseconds per operation of the slower of two threads, which run on two cores at the same time.
+/// How often a round is tried again because a thread was preempted.
+const ATTEMPTS: u32 = 100;
+
+/// Nanoseconds of CPU time per operation of the slower of two threads, which run on two cores at the same time.
 ///
-/// A round counts only if neither thread was preempted (its CPU time is 97 % of its wall time) and they overlapped by
-/// 85 %: on a loaded machine two threads otherwise take turns and meet no contention at all.
+/// A round counts only if neither thread was preempted and they overlapped by 85 %: on a loaded machine two threads
+/// otherwise take turns and meet no contention at all. A thread that waits for a lock leaves its core of its own will;
+/// the time it sleeps is not counted, which favours who locks.
 pub(crate) fn contended<W: FnMut() + Send>(rounds: u32, make: impl Fn() -> W + Sync) -> Samples {
     let mut samples = Samples::new();
     for _ in 0..rounds {
@@ -33,37 +39,57 @@ pub(crate) fn contended<W: FnMut() + Send>(rounds: u32, make: impl Fn() -> W + S
     samples
 }
 
+/// What one of the two threads saw.
+struct Turn {
+    start: Duration,
+    end: Duration,
+    cpu: Duration,
+    preempted: i64,
+    slept: i64,
+}
+
 fn together<W: FnMut() + Send>(make: &(impl Fn() -> W + Sync)) -> Option<f64> {
     let (ready, go) = (Barrier::new(2), AtomicU32::new(0));
     let run = |core: usize| {
         pin(core);
         let mut work = make();
-        // Touched once, so that what is allocated on the first touch is not measured.
-        work();
+        // Touched before, so that what is allocated on the first touch is not measured.
+        (0..CONTENDED / 10).for_each(|_| work());
         ready.wait();
         go.fetch_add(1, Ordering::SeqCst);
         while go.load(Ordering::SeqCst) < 2 {
             spin_loop();
         }
-        let (wall, cpu) = (Clock::Wall.now(), Clock::ThreadCpu.now());
-        for _ in 0..OPERATIONS {
-            work();
-        }
-        let (cpu_end, wall_end) = (Clock::ThreadCpu.now(), Clock::Wall.now());
-        (wall, wall_end, (cpu_end - cpu).as_nanos() as f64)
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
+        let (start, cpu) = (Clock::Wall.now(), Clock::ThreadCpu.now());
+        (0..CONTENDED).for_each(|_| work());
+        let (cpu_end, end) = (Clock::ThreadCpu.now(), Clock::Wall.now());
+        let after = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
+        Some(Turn {
+            start,
+            end,
+            cpu: cpu_end.saturating_sub(cpu),
+            preempted: after.involuntary_context_switches() - usage.involuntary_context_switches(),
+            slept: after.voluntary_context_switches() - usage.voluntary_context_switches(),
+        })
     };
     let (a, b) = thread::scope(|scope| {
-        let other = scope.spawn(|| run(1));
         // A thread of its own each: the main thread must stay where it is.
-        let one = scope.spawn(|| run(0));
-        (one.join().ok(), other.join().ok())
+        let (one, other) = (scope.spawn(|| run(0)), scope.spawn(|| run(1)));
+        (one.join().ok().flatten(), other.join().ok().flatten())
     });
-    let ((a_start, a_end, a_cpu), (b_start, b_end, b_cpu)) = (a?, b?);
-    let wall = |start, end: std::time::Duration| end.saturating_sub(start).as_nanos() as f64;
-    let (a_wall, b_wall) = (wall(a_start, a_end), wall(b_start, b_end));
-    let overlap = wall(a_start.max(b_start), a_end.min(b_end));
-    let undisturbed = a_cpu >= 0.97 * a_wall && b_cpu >= 0.97 * b_wall;
-    (undisturbed && overlap >= 0.85 * a_wall.min(b_wall)).then(|| a_cpu.max(b_cpu) / OPERATIONS as f64)
+    let (a, b) = (a?, b?);
+    let wall = |turn: &Turn| turn.end.saturating_sub(turn.start);
+    let undisturbed =
+        |turn: &Turn| turn.preempted == 0 && (turn.slept > 0 || turn.cpu >= wall(turn).mul_f64(0.97));
+    let overlap = a.end.min(b.end).saturating_sub(a.start.max(b.start));
+    let counts = undisturbed(&a) && undisturbed(&b) && overlap >= wall(&a).min(wall(&b)).mul_f64(0.85);
+    counts.then(|| a.cpu.max(b.cpu).as_nanos() as f64 / CONTENDED as f64)
+}
+
+/// Nanoseconds of CPU time per operation of eight threads, however many cores there are.
+pub(crate) fn crowded<W: FnMut() + Send>(rounds: Rounds, make: impl Fn() -> W + Sync) -> Samples {
+    rounds.clock(Clock::ProcessCpu).single(8 * OPERATIONS, || eight_threads(OPERATIONS, &make))
 }
 
 /// Puts this thread on one core, where the machine has so many.

@@ -6,6 +6,8 @@ mod expiry;
 mod exposition;
 #[cfg(feature = "facade")]
 mod facade;
+#[cfg(feature = "tower")]
+mod prometheus;
 mod protobuf;
 mod quantiles;
 mod registry;
