@@ -26,7 +26,9 @@ pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use held::Held;
 pub use keeper::{Event, Keeper, Report};
-pub use lease::{Epoch, Former, Handover, Lease, MAX_PAGE, MAX_PAYLOAD, MAX_UNCONFIRMED, Moment, Record, Standing};
+pub use lease::{
+    Epoch, Former, Handover, Lease, MAX_PAGE, MAX_PAYLOAD, MAX_UNCONFIRMED, Moment, Record, Standing,
+};
 pub use leases::{Builder, Leases};
 pub use memory::Memory;
 pub use name::{MAX_NAME, Name, Owner};

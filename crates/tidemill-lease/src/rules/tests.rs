@@ -148,7 +148,10 @@ fn too_many_who_did_not_confirm_are_not_forgotten() {
     acquire(&name, Some(&record), late, &claim).unwrap();
     // A clean release adds nobody.
     let released = release(&name, Some(&record), late, record.epoch, None).unwrap();
-    assert_eq!(acquire(&name, Some(&released), late, &claim).unwrap().0.unconfirmed.len(), MAX_UNCONFIRMED - 1);
+    assert_eq!(
+        acquire(&name, Some(&released), late, &claim).unwrap().0.unconfirmed.len(),
+        MAX_UNCONFIRMED - 1
+    );
 }
 
 #[test]

@@ -33,7 +33,10 @@ pub(crate) struct Script {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     Pause(Duration),
-    Kill { after: Duration, same_name: bool },
+    Kill {
+        after: Duration,
+        same_name: bool,
+    },
     /// The store is not reached, the server is.
     CutOff(Duration),
     /// The store is reached, and its answers are lost.
@@ -331,7 +334,9 @@ impl World {
             let reserved = if keeps_free { process.reserved } else { 0 };
             let flying = process.flights.get(&epoch).copied().unwrap_or(0);
             let slot = process.slots.iter().position(|free| *free <= local);
-            let Some(slot) = slot.filter(|_| flying < IN_THE_AIR && mine + reserved < SERVER_BEARS) else { return };
+            let Some(slot) = slot.filter(|_| flying < IN_THE_AIR && mine + reserved < SERVER_BEARS) else {
+                return;
+            };
             process.slots[slot] = Duration::MAX;
             *process.flights.entry(epoch).or_default() += 1;
             let life = process.life;
@@ -375,7 +380,9 @@ impl World {
                 let claim = rules::Claim { owner: owner.clone(), term, reserve: self.config.reserve };
                 rules::acquire(&name, current, now, &claim).map(|(next, how)| (next, Some(how)))
             }
-            Ask::Renew(epoch) => rules::renew(&name, current, now, *epoch, term, None).map(|next| (next, None)),
+            Ask::Renew(epoch) => {
+                rules::renew(&name, current, now, *epoch, term, None).map(|next| (next, None))
+            }
             Ask::Release(epoch, payload) => {
                 rules::release(&name, current, now, *epoch, Some(payload)).map(|next| (next, None))
             }
