@@ -152,7 +152,7 @@ impl Progress {
 
 fn bar(total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-    if let Ok(style) = ProgressStyle::with_template("[{bar:28}] {percent:>3}% {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("[{bar:20}] {percent:>3}% {wide_msg}") {
         bar.set_style(style.progress_chars("=> "));
     }
     bar

@@ -1,4 +1,4 @@
-//! One line of progress: done of total, rate, the caller's fields, time gone and time left.
+//! One line of progress: done of total, rate, time gone, time left, and the caller's fields.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -20,14 +20,12 @@ impl Display for Line<'_> {
             Some(rate) => write!(f, "  {rate:.1}/min")?,
             None => {}
         }
-        for (name, value) in self.fields {
-            write!(f, "  {name} {value}")?;
-        }
+        // What must be seen on a narrow terminal comes first.
         write!(f, "  {}", Clock(self.elapsed))?;
-        match self.eta {
-            Some(left) => write!(f, "  eta {}", Clock(left)),
-            None => Ok(()),
+        if let Some(left) = self.eta {
+            write!(f, "  eta {}", Clock(left))?;
         }
+        self.fields.iter().try_for_each(|(name, value)| write!(f, "  {name} {value}"))
     }
 }
 

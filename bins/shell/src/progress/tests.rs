@@ -38,10 +38,10 @@ fn plain_lines_come_at_their_pace_and_at_the_end() {
     assert_eq!(
         memory.lines(),
         [
-            "0/1000  refused 0  0:00  eta 1:40",
-            "150/1000  1800/min  refused 0  0:05  eta 1:35",
-            "300/1000  1800/min  refused 0  0:10  eta 1:30",
-            "1000/1000  4444/min  refused 0  0:14",
+            "0/1000  0:00  eta 1:40  refused 0",
+            "150/1000  1800/min  0:05  eta 1:35  refused 0",
+            "300/1000  1800/min  0:10  eta 1:30  refused 0",
+            "1000/1000  4444/min  0:14  refused 0",
         ]
     );
 }
