@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, ensure};
 use tidemill_metrics::Registry;
 use tidemill_shell::logs::Redactor;
+use tidemill_shell::signals::Shutdown;
 use tidemill_storage::{Scan, Store};
 
 use crate::bridge::Meters;
@@ -50,6 +51,8 @@ pub struct Place {
     pub redactor: Redactor,
     /// False in the control run.
     pub limited: bool,
+    /// Tells when to stop.
+    pub shutdown: Shutdown,
 }
 
 impl Collector {
@@ -118,8 +121,14 @@ pub fn build_providers(
     state: Option<&Path>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<Arc<Provider>>> {
-    let given =
-        Given { collector: &config.collector, http: &config.http, state, limited: place.limited, registry };
+    let given = Given {
+        collector: &config.collector,
+        http: &config.http,
+        state,
+        limited: place.limited,
+        registry,
+        shutdown: &place.shutdown,
+    };
     let build = |provider: &crate::config::Provider| -> Result<Arc<Provider>> {
         let keys = keys::load(provider, &place.base, env)?;
         for key in &keys {

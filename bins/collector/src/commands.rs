@@ -14,8 +14,10 @@ use anyhow::Result;
 use tidemill_shell::config::{self as layers, Flag, Loaded, Sources};
 use tidemill_shell::exit::{Exit, Failure, OrExit as _};
 use tidemill_shell::logs::Redactor;
+use tidemill_shell::signals::Shutdown;
 
 use crate::args::{Cli, Command, Configured};
+use crate::collector::Place;
 use crate::config::Config;
 
 /// What a command may know of the process it runs in.
@@ -79,6 +81,12 @@ fn checked(loaded: &Loaded<Config>) -> Result<(), layers::ConfigError> {
 fn base(configured: &Configured) -> PathBuf {
     let parent = configured.config.as_deref().and_then(Path::parent);
     parent.map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+/// The place of a command that sends nothing and so is never asked to stop.
+fn still(configured: &Configured, surroundings: &Surroundings) -> Place {
+    let (shutdown, _) = Shutdown::manual();
+    Place { base: base(configured), redactor: surroundings.redactor.clone(), limited: true, shutdown }
 }
 
 /// What a command is asked for goes to standard output.

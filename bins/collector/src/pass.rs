@@ -35,8 +35,8 @@ pub async fn run(
     let mut load = Load::start();
     let mut waiting = due.items.iter().copied();
     let mut running = FuturesUnordered::new();
-    let bounds = &collector.config.collector;
-    let room = bounds.workers + bounds.queue.min(bounds.workers) + bounds.group_commit;
+    // What waits for its acknowledgement has left the pool, so handing out never waits for room.
+    let room = collector.config.collector.workers + collector.config.collector.queue;
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping = false;

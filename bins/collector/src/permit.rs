@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 use tidemill_rate_limit::{Cost, Hints, KeyIndex, KeyPool, Outcome, Priority};
+use tidemill_shell::signals::Shutdown;
 use tower::{Layer, Service};
 
 use crate::http::{Answer, Call, FetchError};
@@ -28,6 +29,9 @@ pub enum PaidError {
     /// The quota is used up for longer than `collector.max_wait`.
     #[error("the quota is used up; the next request is allowed in {}", humantime::format_duration(whole(*.0)))]
     Drained(Duration),
+    /// The run is ending; nothing was sent.
+    #[error("asked to stop")]
+    Stopping,
     /// The adapter's request is no valid one.
     #[error("the request cannot be built: {0}")]
     BadRequest(String),
@@ -45,31 +49,30 @@ pub trait Judge {
     fn sending(&self, key: KeyIndex);
 }
 
-/// Puts a permit in front of every attempt.
-#[derive(Clone, Debug)]
-pub struct PermitLayer<J> {
+/// What permits are taken from, and who is told how they were used.
+#[derive(Debug)]
+pub struct Terms<J> {
     /// Whom to ask.
     pub pool: KeyPool,
     /// The keys, in the pool's order.
     pub keys: Arc<Wallet>,
     /// Longest wait for a permit.
     pub max_wait: Duration,
+    /// Ends the waiting for permits when the run ends.
+    pub shutdown: Shutdown,
     /// Who judges answers.
     pub judge: Arc<J>,
 }
+
+/// Puts a permit in front of every attempt.
+#[derive(Debug)]
+pub struct PermitLayer<J>(pub Arc<Terms<J>>);
 
 impl<S, J> Layer<S> for PermitLayer<J> {
     type Service = Paid<S, J>;
 
     fn layer(&self, inner: S) -> Paid<S, J> {
-        let Self { pool, keys, max_wait, judge } = self;
-        Paid {
-            inner,
-            pool: pool.clone(),
-            keys: Arc::clone(keys),
-            max_wait: *max_wait,
-            judge: Arc::clone(judge),
-        }
+        Paid { inner, terms: Arc::clone(&self.0) }
     }
 }
 
@@ -77,22 +80,12 @@ impl<S, J> Layer<S> for PermitLayer<J> {
 #[derive(Debug)]
 pub struct Paid<S, J> {
     inner: S,
-    pool: KeyPool,
-    keys: Arc<Wallet>,
-    max_wait: Duration,
-    judge: Arc<J>,
+    terms: Arc<Terms<J>>,
 }
 
 impl<S: Clone, J> Clone for Paid<S, J> {
     fn clone(&self) -> Self {
-        let Self { inner, pool, keys, max_wait, judge } = self;
-        Self {
-            inner: inner.clone(),
-            pool: pool.clone(),
-            keys: Arc::clone(keys),
-            max_wait: *max_wait,
-            judge: Arc::clone(judge),
-        }
+        Self { inner: self.inner.clone(), terms: Arc::clone(&self.terms) }
     }
 }
 
@@ -123,15 +116,16 @@ where
     J: Judge,
 {
     async fn pay(mut self, call: Call) -> Result<Answer, PaidError> {
-        let permit = permit(&self.pool, self.max_wait).await?;
+        let terms = &self.terms;
+        let permit = permit(&terms.pool, terms.max_wait, &terms.shutdown).await?;
         let key = permit.key();
-        let paid = self.keys.put(key, call);
+        let paid = terms.keys.put(key, call);
         let seen = paid.clone();
         let flight = permit.send()?;
-        self.judge.sending(key);
+        terms.judge.sending(key);
         match self.inner.call(paid).await {
             Ok(mut answer) => {
-                let (outcome, hints) = self.judge.judge(&seen, key, &mut answer);
+                let (outcome, hints) = terms.judge.judge(&seen, key, &mut answer);
                 flight.answered_with(outcome, hints)?;
                 Ok(answer)
             }
@@ -144,16 +138,22 @@ where
     }
 }
 
-/// Waits for a permit, or says that the quota is used up for longer than `max_wait`.
-async fn permit(pool: &KeyPool, max_wait: Duration) -> Result<tidemill_rate_limit::Permit, PaidError> {
+/// Waits for a permit, or says that the quota is used up for longer than `max_wait`, or that the run ends.
+async fn permit(
+    pool: &KeyPool,
+    max_wait: Duration,
+    shutdown: &Shutdown,
+) -> Result<tidemill_rate_limit::Permit, PaidError> {
     use tidemill_rate_limit::Poll as Wait;
     match pool.peek(Cost::ONE, Priority::Normal) {
         Wait::At(wait) if wait > max_wait => return Err(PaidError::Drained(wait)),
         _ => {}
     }
-    match tokio::time::timeout(max_wait, pool.acquire(Cost::ONE, Priority::Normal)).await {
-        Ok(permit) => Ok(permit?),
-        Err(_) => Err(PaidError::Drained(max_wait)),
+    tokio::select! {
+        biased;
+        () = shutdown.draining() => Err(PaidError::Stopping),
+        permit = pool.acquire(Cost::ONE, Priority::Normal) => Ok(permit?),
+        () = tokio::time::sleep(max_wait) => Err(PaidError::Drained(max_wait)),
     }
 }
 
@@ -255,3 +255,6 @@ fn percent_encoded(text: &str) -> String {
 fn whole(wait: Duration) -> Duration {
     Duration::from_secs(wait.as_secs().max(1))
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,14 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tidemill_market::{Adapter, Ask, Class, Reading, Refused};
 use tidemill_metrics::{Counter, Histogram, Registry};
 use tidemill_rate_limit::{FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
+use tidemill_shell::signals::Shutdown;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
 use crate::config::{Collector, Provider as Config};
 use crate::dataset::Dataset;
 use crate::http::{self as wire, Answer, Attempt, Call, Redirect, RedirectLayer};
 use crate::keys::ApiKey;
-use crate::permit::{Judge, KEY_HERE, Paid, PaidError, PermitLayer, Wallet};
+use crate::permit::{Judge, KEY_HERE, Paid, PaidError, PermitLayer, Terms, Wallet};
 use crate::report::{KeySummary, ProviderSummary};
 
 /// A provider and everything that is needed to ask it.
@@ -53,6 +54,8 @@ pub struct Given<'a> {
     pub limited: bool,
     /// Where metrics are registered.
     pub registry: &'a Registry,
+    /// Ends the waiting for permits.
+    pub shutdown: &'a Shutdown,
 }
 
 /// Scheme, authority and leading path of every request.
@@ -130,12 +133,13 @@ impl Provider {
         }
         let counts = Arc::new(Counts::new(given.registry, &config.name, keys.len())?);
         let wallet = Arc::new(Wallet::new(keys));
-        let permit = PermitLayer {
+        let permit = PermitLayer(Arc::new(Terms {
             pool: pool.clone(),
             keys: Arc::clone(&wallet),
             max_wait: collector.max_wait,
+            shutdown: given.shutdown.clone(),
             judge: Arc::clone(&counts),
-        };
+        }));
         let redirect = RedirectLayer::new(&http);
         let attempt = Attempt::builder(http).build()?;
         Ok(Self {
@@ -243,7 +247,7 @@ impl Provider {
                 self.counts.unanswered.inc();
                 self.fail(error.to_string());
             }
-            Err(PaidError::Limiter(_) | PaidError::BadRequest(_)) => {}
+            Err(PaidError::Limiter(_) | PaidError::BadRequest(_) | PaidError::Stopping) => {}
         }
     }
 

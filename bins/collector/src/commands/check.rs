@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tidemill_metrics::Registry;
 use tidemill_shell::exit::{Exit, Failure, OrExit as _};
 
-use super::{Surroundings, base, load, print};
+use super::{Surroundings, load, print, still};
 use crate::args::Check;
 use crate::builtin::Builtin;
 use crate::collector::{Place, build_datasets, build_providers};
@@ -23,8 +23,7 @@ pub(super) fn check(args: &Check, surroundings: &Surroundings) -> Result<Exit, F
     if loaded.value.providers.is_empty() {
         Builtin::new()?.fill(&mut loaded.value, "http://sandbox.invalid");
     }
-    let place =
-        Place { base: base(&args.configured), redactor: surroundings.redactor.clone(), limited: true };
+    let place = still(&args.configured, surroundings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();
     let said = examine(&loaded.value, &place, surroundings).or_exit(Exit::BAD_INPUT)?;

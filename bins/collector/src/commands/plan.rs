@@ -8,7 +8,7 @@ use tidemill_metrics::Registry;
 use tidemill_shell::exit::{Exit, Failure, OrExit as _};
 use tidemill_storage::{Scan, Store};
 
-use super::{Surroundings, base, load, print};
+use super::{Surroundings, load, print, still};
 use crate::args::Configured;
 use crate::builtin::Builtin;
 use crate::collector::{Place, build_datasets, build_providers};
@@ -21,7 +21,7 @@ pub(super) fn plan(args: &Configured, surroundings: &Surroundings) -> Result<Exi
     if config.providers.is_empty() {
         Builtin::new()?.fill(&mut config, "http://sandbox.invalid");
     }
-    let place = Place { base: base(args), redactor: surroundings.redactor.clone(), limited: true };
+    let place = still(args, surroundings);
     // The limiter's clock needs a runtime, though nothing is awaited.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();

@@ -38,6 +38,7 @@ async fn collect(mut config: Config, args: Run, surroundings: &Surroundings) -> 
         base: base(&args.configured),
         redactor: surroundings.redactor.clone(),
         limited: args.limiter == Limiter::On,
+        shutdown: shutdown.clone(),
     };
     let collector =
         Collector::open(config, &place, &|name| surroundings.var(name)).or_exit(Exit::BAD_INPUT)?;
