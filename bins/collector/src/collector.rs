@@ -11,11 +11,11 @@ use tidemill_shell::logs::Redactor;
 use tidemill_shell::signals::Shutdown;
 use tidemill_storage::{Scan, Store};
 
-use crate::bridge::Meters;
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::keys;
 use crate::ledger::{self, Ledger};
+use crate::meters::Meters;
 use crate::plan::{self, Due, Wanted};
 use crate::provider::{Given, Provider};
 use crate::rows;

@@ -16,6 +16,7 @@ pub mod http;
 pub mod keys;
 pub mod ledger;
 pub mod load;
+pub mod meters;
 pub mod pass;
 pub mod permit;
 pub mod plan;

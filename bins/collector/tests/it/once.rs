@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::program::{
-    Sandbox, Setup, assert_balanced, collector, output, rows, said, summary, symbols, wait,
+    Sandbox, Setup, assert_balanced, collector, once, output, rows, said, summary, symbols, wait,
 };
 
 const SMALL: &str = "symbols = 120\nlatency = { kind = \"uniform\", min = \"2ms\", max = \"10ms\" }\n\
@@ -28,16 +28,7 @@ fn four_keys_of_a_penalising_log_are_spent_without_a_refusal_and_without_them_ar
     let config = small(&sandbox.url(), &symbols).write(dir.path());
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
 
-    let run = output([
-        "run",
-        "--once",
-        "--config",
-        config.to_str().unwrap(),
-        "--data",
-        data.to_str().unwrap(),
-        "--summary",
-        out.to_str().unwrap(),
-    ]);
+    let run = output(once(dir.path(), &config));
     assert_eq!(run.status.code(), Some(0), "{}", said(&run));
     let summary_of_run = summary(&out);
     assert_balanced(&summary_of_run);
@@ -55,34 +46,14 @@ fn four_keys_of_a_penalising_log_are_spent_without_a_refusal_and_without_them_ar
     }
 
     // A second run over fresh data asks nobody.
-    let again = output([
-        "run",
-        "--once",
-        "--config",
-        config.to_str().unwrap(),
-        "--data",
-        data.to_str().unwrap(),
-        "--summary",
-        out.to_str().unwrap(),
-    ]);
+    let again = output(once(dir.path(), &config));
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
     assert_eq!((&summary(&out)["requests"], &summary(&out)["fresh"]), (&0.into(), &120.into()));
     assert_eq!(sandbox.stats()["admitted"], 120);
 
     // The control: the same job with nothing held back is refused.
-    let other = dir.path().join("control");
-    let control = output([
-        "run",
-        "--once",
-        "--limiter",
-        "off",
-        "--config",
-        config.to_str().unwrap(),
-        "--data",
-        other.to_str().unwrap(),
-        "--summary",
-        out.to_str().unwrap(),
-    ]);
+    std::fs::remove_dir_all(&data).unwrap();
+    let control = output(once(dir.path(), &config).into_iter().chain(["--limiter", "off"].map(String::from)));
     assert_eq!(control.status.code(), Some(1), "{}", said(&control));
     assert!(summary(&out)["refused"].as_u64().unwrap() >= 100, "{}", said(&control));
     assert_balanced(&summary(&out));
@@ -117,18 +88,9 @@ fn sigterm_drains_and_the_next_run_fetches_only_the_rest() {
     let symbols = symbols(120);
     let config = small(&sandbox.url(), &symbols).write(dir.path());
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
-    let args = [
-        "run",
-        "--once",
-        "--config",
-        config.to_str().unwrap(),
-        "--data",
-        data.to_str().unwrap(),
-        "--summary",
-        out.to_str().unwrap(),
-    ];
+    let args = || once(dir.path(), &config);
 
-    let mut child = collector(args).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = collector(args()).stdout(std::process::Stdio::null()).spawn().unwrap();
     while sandbox.stats()["admitted"].as_u64().unwrap() < 30 {
         std::thread::park_timeout(Duration::from_millis(20));
     }
@@ -143,7 +105,7 @@ fn sigterm_drains_and_the_next_run_fetches_only_the_rest() {
     assert_eq!(answered, first["requests"].as_u64().unwrap(), "what was under way was finished");
     assert!(first["ended_early"].as_str().unwrap().contains("asked to stop"));
 
-    let rest = output(args);
+    let rest = output(args());
     assert_eq!(rest.status.code(), Some(0), "{}", said(&rest));
     assert_eq!(summary(&out)["requests"].as_u64().unwrap(), 120 - answered);
     assert_eq!(sandbox.stats()["refused"], 0, "the keys' past is remembered");

@@ -24,6 +24,15 @@ pub(crate) fn output<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S
     collector(args).output().expect("the program starts")
 }
 
+/// Arguments of one pass with this configuration, into DIR/data, with DIR/summary.json.
+pub(crate) fn once(dir: &Path, config: &Path) -> Vec<String> {
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (data, out) = (text(&dir.join("data")), text(&dir.join("summary.json")));
+    ["run", "--once", "--config", &text(config), "--data", &data, "--summary", &out]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 /// Standard output and error together, for messages of failed assertions.
 pub(crate) fn said(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))

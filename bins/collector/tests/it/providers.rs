@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::program::{Setup, assert_balanced, output, rows, said, summary};
+use crate::program::{Setup, assert_balanced, once, output, rows, said, summary};
 
 struct Asked {
     summary: Value,
@@ -45,16 +45,7 @@ fn ask(
     let setup = Setup { base_url, adapter, keys: &keys, limit: Some(limit), symbols: &symbols, more };
     let config = setup.write(dir.path());
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
-    let run = output([
-        "run",
-        "--once",
-        "--config",
-        config.to_str().unwrap(),
-        "--data",
-        data.to_str().unwrap(),
-        "--summary",
-        out.to_str().unwrap(),
-    ]);
+    let run = output(once(dir.path(), &config));
     let summary = summary(&out);
     assert_balanced(&summary);
     println!(
@@ -134,17 +125,6 @@ fn without_a_limit_the_same_servers_refuse() {
     };
     let config = setup.write(dir.path());
     let out = dir.path().join("summary.json");
-    let run = output([
-        "run",
-        "--once",
-        "--limiter",
-        "off",
-        "--config",
-        config.to_str().unwrap(),
-        "--data",
-        dir.path().join("data").to_str().unwrap(),
-        "--summary",
-        out.to_str().unwrap(),
-    ]);
+    let run = output(once(dir.path(), &config).into_iter().chain(["--limiter", "off"].map(String::from)));
     assert!(summary(&out)["refused"].as_u64().unwrap() >= 100, "{}", said(&run));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{Sandbox, Setup, assert_balanced, output, rows, said, summary, symbols};
+use crate::program::{Sandbox, Setup, assert_balanced, once, output, rows, said, summary, symbols};
 
 struct Trouble {
     dir: tempfile::TempDir,
@@ -26,17 +26,8 @@ impl Trouble {
         let url = self.sandbox.as_ref().map_or_else(|| "http://127.0.0.1:9".to_owned(), Sandbox::url);
         let setup = Setup { base_url: &url, adapter: "alpha-vantage", keys, limit, symbols, more };
         let config = setup.write(self.dir.path());
-        let (data, out) = (self.dir.path().join("data"), self.dir.path().join("summary.json"));
-        let run = output([
-            "run",
-            "--once",
-            "--config",
-            config.to_str().unwrap(),
-            "--data",
-            data.to_str().unwrap(),
-            "--summary",
-            out.to_str().unwrap(),
-        ]);
+        let out = self.dir.path().join("summary.json");
+        let run = output(once(self.dir.path(), &config));
         (run.status.code().unwrap_or(-1), summary(&out), said(&run))
     }
 }
