@@ -58,6 +58,7 @@ mod shared;
 mod size;
 mod stats;
 mod sync;
+mod tally;
 mod task;
 mod ticks;
 #[cfg(feature = "tower")]
