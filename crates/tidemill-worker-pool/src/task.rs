@@ -249,9 +249,10 @@ impl<F, Fut, T> Core<F, Fut, T> {
     unsafe fn settle(&self, result: Result<T, Error>) {
         // SAFETY: passed on.
         let last = unsafe { self.replace(Stage::Ended(result)) };
-        self.header.life.end();
-        // What it holds may panic when it is dropped: not our worker's business.
+        // Before the handle hears of the end, so that nothing of the job is held any more. What it holds may panic
+        // when it is dropped: not our worker's business.
         drop(catch_unwind(AssertUnwindSafe(|| drop(last))));
+        self.header.life.end();
     }
 }
 
