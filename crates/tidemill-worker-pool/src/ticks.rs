@@ -35,9 +35,9 @@ impl Ticks {
 pub(crate) struct Recent {
     ticks: u64,
     at: Instant,
-    /// Clock and counter went on together since the reading before, between 1 and 10 ticks a nanosecond. A clock that
-    /// stands or jumps, as in a test that pauses it, is read each time.
-    steady: bool,
+    /// For how many readings in a row clock and counter went on together, at 1 to 10 ticks a nanosecond. A clock that
+    /// stands or jumps, as in a test that pauses it, is read each time; one jump may match by chance, three do not.
+    steady: u32,
 }
 
 impl Recent {
@@ -48,13 +48,18 @@ impl Recent {
             let last = cell.get();
             let ticks = counter();
             if let Some(last) = last
-                && last.steady
+                && last.steady >= 3
                 && ticks.wrapping_sub(last.ticks) < Ticks::FRESH
             {
                 return last.at;
             }
             let at = Instant::now();
-            let steady = last.is_some_and(|last| together(at - last.at, ticks.wrapping_sub(last.ticks)));
+            let steady = match last {
+                Some(last) if together(at - last.at, ticks.wrapping_sub(last.ticks)) => {
+                    last.steady.saturating_add(1)
+                }
+                _ => 0,
+            };
             cell.set(Some(Recent { ticks, at, steady }));
             at
         })
