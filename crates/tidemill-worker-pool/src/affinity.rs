@@ -80,3 +80,37 @@ fn pin(core: usize) -> rustix::io::Result<()> {
     set.set(core);
     sched_setaffinity(None, &set)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    fn runtime(affinity: &Affinity) -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        affinity.apply(builder.worker_threads(1)).unwrap();
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn threads_have_their_core_and_nice_level_and_the_caller_keeps_its_own() {
+        let cores = Affinity::allowed().unwrap();
+        let before = getpriority_process(Some(gettid())).unwrap();
+        let last = *cores.last().unwrap();
+        let runtime = runtime(&Affinity { cores: vec![last], nice: 19 });
+        let seen = runtime
+            .spawn(async { (Affinity::allowed().unwrap(), getpriority_process(Some(gettid())).unwrap()) });
+        assert_eq!(runtime.block_on(seen).unwrap(), (vec![last], 19));
+        assert_eq!(Affinity::allowed().unwrap(), cores);
+        assert_eq!(getpriority_process(Some(gettid())).unwrap(), before);
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_before() {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let error = Affinity { cores: vec![CpuSet::MAX_CPU], nice: 0 }.apply(&mut builder).unwrap_err();
+        assert!(error.to_string().starts_with("config field `cores`: 1024 is not among"), "{error}");
+        assert!(Affinity { cores: Vec::new(), nice: -1 }.apply(&mut builder).is_err());
+    }
+}

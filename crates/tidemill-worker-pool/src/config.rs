@@ -27,7 +27,8 @@ pub struct Config {
     /// The most group names told apart; jobs of further groups share one named `other`. Default 64.
     pub max_groups: usize,
     /// The share of the workers (0-1) that one group may hold while another was active within
-    /// `group_memory`; at least one worker. 1 lets a group take all. Default 0.75.
+    /// `group_memory`; at least one worker. What the others need beyond the rest waits until jobs of this group
+    /// end, for nothing is interrupted. 1 lets a group take all. Default 0.75.
     pub group_share: f64,
     /// How long a group without jobs keeps its claim on workers. Default `"10s"`.
     #[serde(with = "duration")]

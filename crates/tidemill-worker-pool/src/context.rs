@@ -26,6 +26,7 @@ pub struct Progress {
 pub struct ProgressWatch(watch::Receiver<Progress>);
 
 impl JobContext {
+    #[inline]
     pub(crate) fn new(task: Arc<dyn Task>) -> Self {
         Self { task }
     }

@@ -30,6 +30,10 @@
 //! **Bounds.** `queue` jobs wait, and up to `max_workers` retries beside them; `max_workers` run; group names are
 //! capped.
 //!
+//! **Beside the pool**, each usable alone: [`Batcher`] makes one request of many callers', [`IoScheduler`] bounds what the
+//! disk and the cores are asked at once, [`Objects`] lends what is dear to make, [`BatchSearch`] finds a batch size, and
+//! [`MemoryMonitor`] says what a function or task did to the heap. Feature `tower` has a layer, `affinity` pins threads.
+//!
 //! **Cost.** A job is polled by its worker, not by a task of its own: one allocation while it waits, one while it runs,
 //! no timer unless it awaits something.
 
@@ -58,6 +62,7 @@ mod shared;
 mod size;
 mod stats;
 mod sync;
+mod tally;
 mod task;
 mod ticks;
 #[cfg(feature = "tower")]

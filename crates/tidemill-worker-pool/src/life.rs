@@ -24,6 +24,8 @@ const LISTENS: u32 = 1 << 4;
 
 pub(crate) struct Life {
     word: AtomicU32,
+    /// Attempts begun; only the owner writes it. It stands here to leave no gap.
+    attempt: std::sync::atomic::AtomicU32,
     waker: UnsafeCell<Option<Waker>>,
 }
 
@@ -39,8 +41,22 @@ pub(crate) struct Cancel {
 }
 
 impl Life {
+    #[inline]
     pub(crate) fn new() -> Self {
-        Self { word: AtomicU32::new(WAITING), waker: UnsafeCell::new(None) }
+        Self {
+            word: AtomicU32::new(WAITING),
+            attempt: std::sync::atomic::AtomicU32::new(0),
+            waker: UnsafeCell::new(None),
+        }
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+
+    /// The owner begins another attempt.
+    pub(crate) fn count_attempt(&self) {
+        self.attempt.store(self.attempt() + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -110,6 +126,7 @@ impl Life {
     }
 
     /// The owner ends it, after it has written the result; wakes the handle.
+    #[inline]
     pub(crate) fn end(&self) {
         if self.word.fetch_or(ENDED, Ordering::AcqRel) & WAKER != 0 {
             self.waker.with(|waker| {
@@ -122,6 +139,7 @@ impl Life {
     }
 
     /// Ready once it has ended. Only the one handle may call this, one call at a time.
+    #[inline]
     pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
         let word = self.word.load(Ordering::Acquire);
         if word & PHASE == ENDED {

@@ -33,8 +33,10 @@ pub struct CountingAllocator<A = System>(A);
 #[derive(Clone)]
 pub struct MemoryMonitor {
     threshold: u64,
-    warn: Option<Arc<dyn Fn(&MemoryUse) + Send + Sync>>,
+    warn: Option<Warn>,
 }
+
+type Warn = Arc<dyn Fn(&MemoryUse) + Send + Sync>;
 
 /// What one function or task did to the heap, in bytes. Only what it allocates and frees on the threads that poll it
 /// counts as its own, not what it hands to other threads.

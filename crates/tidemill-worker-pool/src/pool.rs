@@ -171,7 +171,7 @@ impl Pool {
     {
         let shared = &self.owner.0;
         let Job { make, priority, group, timeout, options } = job;
-        let header = Header::new(shared.now(), timeout, options);
+        let header = Header::new(shared.lately(), timeout, options);
         let core = Arc::new(Core::new(header, make));
         shared.accept(Arc::clone(&core) as Arc<_>, group.as_deref(), priority);
         JobHandle::new(core)

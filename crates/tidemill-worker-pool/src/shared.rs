@@ -20,6 +20,7 @@ use crate::queue::{Queue, Rules, Taken, nanos};
 use crate::retry::{Purse, Random};
 use crate::stats::{GroupStats, Priorities, Stats};
 use crate::task::Task;
+use crate::ticks::Recent;
 use crate::worker::Worker;
 
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
@@ -118,6 +119,11 @@ impl Shared {
         let id = state.next_worker;
         let task = self.runtime.spawn(Worker::new(Arc::clone(self), id).work());
         state.aborts.push((id, task.abort_handle()));
+    }
+
+    /// As `now`, at most 2 us ago; for what happens again and again on one thread.
+    pub(crate) fn lately(&self) -> u64 {
+        nanos(Recent::now().saturating_duration_since(self.origin))
     }
 
     pub(crate) fn now(&self) -> u64 {

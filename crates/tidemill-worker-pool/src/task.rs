@@ -4,7 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -60,7 +60,6 @@ pub(crate) trait Outcome<T>: Send + Sync {
 /// The part of a job that has no type parameter.
 pub(crate) struct Header {
     pub(crate) life: Life,
-    attempt: AtomicU32,
     id: AtomicU64,
     /// Since when it waits, in nanoseconds of the pool's clock.
     since: AtomicU64,
@@ -106,6 +105,7 @@ enum Stage<F, Fut, T> {
 }
 
 impl Header {
+    #[inline]
     pub(crate) fn new(accepted: u64, timeout: Option<Duration>, options: Option<Box<Options>>) -> Self {
         let extra = options.map_or(ptr::null_mut(), |options| {
             let due = options.deadline.map_or(u64::MAX, |limit| accepted.saturating_add(nanos(limit)));
@@ -113,7 +113,6 @@ impl Header {
         });
         Self {
             life: Life::new(),
-            attempt: AtomicU32::new(0),
             id: AtomicU64::new(0),
             since: AtomicU64::new(accepted),
             timeout: timeout.map_or(u64::MAX, nanos),
@@ -135,17 +134,19 @@ impl Header {
     }
 
     pub(crate) fn attempt(&self) -> u32 {
-        self.attempt.load(Ordering::Relaxed)
+        self.life.attempt()
     }
 
     pub(crate) fn status(&self) -> Status {
         self.life.status()
     }
 
+    #[inline]
     pub(crate) fn options(&self) -> Option<&Options> {
         self.get()?.options.as_ref()
     }
 
+    #[inline]
     pub(crate) fn retry(&self) -> Retry {
         self.options().map_or(Retry::NONE, |options| options.retry)
     }
@@ -160,8 +161,7 @@ impl Header {
     pub(crate) fn claim(&self) -> bool {
         let taken = self.life.claim();
         if taken {
-            // The owner is the only writer.
-            self.attempt.store(self.attempt() + 1, Ordering::Relaxed);
+            self.life.count_attempt();
         }
         taken
     }
@@ -176,6 +176,7 @@ impl Header {
         due
     }
 
+    #[inline]
     fn get(&self) -> Option<&Extra> {
         // SAFETY: what stands there came from a box, is complete (Acquire) and stays until the header is dropped.
         unsafe { self.extra.load(Ordering::Acquire).as_ref() }
@@ -248,9 +249,10 @@ impl<F, Fut, T> Core<F, Fut, T> {
     unsafe fn settle(&self, result: Result<T, Error>) {
         // SAFETY: passed on.
         let last = unsafe { self.replace(Stage::Ended(result)) };
-        self.header.life.end();
-        // What it holds may panic when it is dropped: not our worker's business.
+        // Before the handle hears of the end, so that nothing of the job is held any more. What it holds may panic
+        // when it is dropped: not our worker's business.
         drop(catch_unwind(AssertUnwindSafe(|| drop(last))));
+        self.header.life.end();
     }
 }
 

@@ -98,7 +98,7 @@ where
             let response = once.take().map(|(mut service, request)| service.call(request));
             async move {
                 match response {
-                    Some(response) => response.await.map_err(|error| JobError::fatal(error)),
+                    Some(response) => response.await.map_err(JobError::fatal),
                     None => Err(JobError::fatal("a call is made once")),
                 }
             }
