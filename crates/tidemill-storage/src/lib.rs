@@ -83,7 +83,7 @@ pub use partition::Partition;
 pub use read_only::ReadOnly;
 pub use receipt::{Receipt, TableReceipt};
 pub use repair::{RepairReport, RepairTable, repair, repair_on};
-pub use report::{PublishedTable, Report};
+pub use report::{ColumnReport, PublishedTable, Report};
 pub use scan::{Batches, Scan};
 pub use stats::Stats;
 pub use store::Store;

@@ -239,6 +239,12 @@ impl Store {
         Batches::new(inner.disk.clone(), bound.clone(), state.published.clone(), fresh, scan)
     }
 
+    /// The last `n` rows of one series, oldest first, those in memory included; `series` gives the key columns but the last,
+    /// which must be text. Reads the newest folders only, as many as hold `n` rows, and of each the row groups of the series.
+    pub fn latest(&self, table: &str, series: &[&str], n: usize) -> Result<Vec<RecordBatch>, Error> {
+        self.scan(table, &Scan::new().prefix(series.iter().copied()))?.last(n)
+    }
+
     /// What was counted since the open; takes no lock.
     pub fn stats(&self) -> Stats {
         self.inner.counters.read()
