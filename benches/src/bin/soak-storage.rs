@@ -78,7 +78,7 @@ fn soak(kills: u64, early: bool) -> Outcome<(i64, usize)> {
         let mut lines = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // After so many acknowledgements and a moment more: within a commit, a publish, or between.
-        for _ in 0..1 + random >> 60 {
+        for _ in 0..=(random >> 60) {
             if let Some(line) = lines.next() {
                 acknowledged = line?.parse()?;
             }

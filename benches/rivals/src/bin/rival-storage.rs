@@ -24,7 +24,7 @@ fn main() -> Outcome<()> {
 /// The same 60 commits of 1000 rows as bench-storage, every other one changing rows that stand there.
 fn sqlite(rounds: u32) -> Outcome<()> {
     let (mut alone, mut closed) = (Samples::new(), Samples::new());
-    let commits: Vec<Vec<Bar>> = (0..60).map(|n| bars(n / 2, n % 2)).collect();
+    let commits: Vec<Vec<Bar>> = (0..60).map(|n| bars(n / 2, (n % 2) as i64)).collect();
     for round in 0..rounds + 1 {
         let dir = tempfile::tempdir()?;
         let mut base = Connection::open(dir.path().join("bars.db"))?;
