@@ -14,8 +14,8 @@ use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,
         arrow_reader::{
-            ArrowPredicate, ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReader,
-            ParquetRecordBatchReaderBuilder, RowFilter,
+            ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions,
+            ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
         },
         arrow_writer::ArrowWriterOptions,
     },
@@ -31,7 +31,9 @@ use parquet::{
 };
 use tidemill_journal::{AppendFile, Disk, ReadFile};
 
-use crate::{Compression, Config, Error, columns::Columns, kind::Kind, manifest::hex, table::Table};
+use crate::{
+    ColumnReport, Compression, Config, Error, columns::Columns, kind::Kind, manifest::hex, table::Table,
+};
 
 /// Rows in a batch, read or handed to the encoder.
 pub(crate) const BATCH: usize = 8192;
@@ -301,6 +303,39 @@ impl FileReader {
             builder = builder.with_row_filter(RowFilter::new(filters));
         }
         builder.with_batch_size(BATCH).build().map_err(Error::parquet("read", &self.path))
+    }
+
+    /// Adds what the footer says about each column.
+    pub(crate) fn report(&self, table: &Table, out: &mut Vec<ColumnReport>) -> Result<(), Error> {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata =
+            ArrowReaderMetadata::load(&self.input, options).map_err(Error::parquet("open", &self.path))?;
+        let new = |field: &Arc<arrow_schema::Field>| ColumnReport {
+            name: field.name().clone(),
+            ..Default::default()
+        };
+        if out.is_empty() {
+            out.extend(table.schema.fields().iter().map(new));
+        }
+        for group in metadata.metadata().row_groups() {
+            for (column, chunk) in out.iter_mut().zip(group.columns()) {
+                column.encoded_bytes += chunk.uncompressed_size().unsigned_abs();
+                column.bytes += chunk.compressed_size().unsigned_abs();
+                column.compression = match chunk.compression() {
+                    Codec::UNCOMPRESSED => "none".into(),
+                    Codec::SNAPPY => "snappy".into(),
+                    Codec::ZSTD(_) => "zstd".into(),
+                    other => format!("{other:?}").to_lowercase(),
+                };
+                let mut encodings: Vec<String> =
+                    chunk.encodings().map(|encoding| encoding.to_string()).collect();
+                encodings.append(&mut column.encodings);
+                encodings.sort();
+                encodings.dedup();
+                column.encodings = encodings;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn error(&self, error: arrow_schema::ArrowError) -> Error {

@@ -191,3 +191,46 @@ fn is_one(number: &u32) -> bool {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::DataType;
+
+    use super::*;
+
+    fn manifest(parts: u32) -> Manifest {
+        let schema = Schema::new(vec![
+            Field::new("symbol", DataType::Utf8, false),
+            Field::new("day", DataType::Date32, false),
+            Field::new("close", DataType::Float64, true),
+        ]);
+        let table = Table::bind(&TableSpec::new("bars", schema.into(), ["symbol", "day"])).unwrap();
+        let file = |part: u32| FileEntry {
+            path: format!("part-000007-{part:03}.parquet"),
+            partition: 0,
+            part,
+            parts,
+            rows: 3,
+            bytes: 900,
+            crc32c: 0xe328_3da7,
+            groups: vec!["41000080004d58".into()],
+        };
+        let now = UNIX_EPOCH + Duration::from_millis(1_763_000_000_000);
+        Manifest::new(&table, 7, 41, now, (0..parts).map(file).collect())
+    }
+
+    /// Both formats are read and written as they always were: 2 is 1 with `part` and `parts`.
+    #[test]
+    fn formats_1_and_2_are_read_and_written_as_they_always_were() {
+        let golden = [
+            (1, include_str!("../tests/golden/manifest-v1.json")),
+            (2, include_str!("../tests/golden/manifest-v2.json")),
+        ];
+        for (format, text) in golden {
+            let manifest = manifest(format);
+            assert_eq!(manifest.format, format);
+            assert_eq!(serde_json::from_str::<Manifest>(text).unwrap(), manifest);
+            assert_eq!(serde_json::to_string_pretty(&manifest).unwrap(), text.trim_end());
+        }
+    }
+}

@@ -98,8 +98,8 @@ impl Memtable {
         self.table.shape.place(columns, row) < place
     }
 
-    /// The row of a series at this place.
-    pub(crate) fn find(&self, series: u32, place: u64) -> Option<u32> {
+    /// The row of a series at this place, with the rows of the series that follow it directly.
+    pub(crate) fn find(&self, series: u32, place: u64) -> Option<Range<u32>> {
         let place_of = place_of(&self.chunks, &self.table.shape);
         self.series[series as usize].find(place, &place_of)
     }
@@ -153,11 +153,9 @@ impl Memtable {
                     series.push(new, &place_of);
                     self.extra_runs += 1;
                 } else {
-                    for row in new.rows() {
-                        self.dead_rows += u32::from(series.insert(row, &place_of));
-                        // The row, and what it cut off.
-                        self.extra_runs += 2;
-                    }
+                    let (replaced, made) = series.insert(new, &place_of);
+                    self.dead_rows += replaced;
+                    self.extra_runs += made;
                 }
             }
         }

@@ -36,7 +36,7 @@ impl Fresh {
     /// Rows that were copied in order.
     pub(crate) fn copied(rows: Columns) -> Self {
         let left = rows.len();
-        let ranges = if left > 0 { vec![0..left as u32] } else { Vec::new() };
+        let ranges = (left > 0).then_some(0..left as u32).into_iter().collect();
         Self { ranges, source: Source::Columns(rows), left }
     }
 

@@ -101,6 +101,14 @@ impl Cut {
         }
     }
 
+    /// True when folders, by number, follow each other as the values of this column do.
+    pub(crate) fn follows(&self, place: Option<usize>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Year { column, .. } | Self::Day { column, .. } => place == Some(*column),
+        }
+    }
+
     /// The folder, empty for none.
     pub(crate) fn folder(&self, id: i64) -> String {
         match self {

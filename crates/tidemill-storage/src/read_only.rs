@@ -7,10 +7,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use tidemill_journal::{Disk, EntryKind, OsDisk};
 
-use crate::{Batches, Error, Scan, layout::Layout, manifest::Manifest, published::Published, table::Table};
+use crate::{
+    Batches, ColumnReport, Error, Scan, layout::Layout, manifest::Manifest, published::Published,
+    table::Table,
+};
 
 /// The snapshots that stood when it was opened. A writer keeps them for its `reader_grace`; open again before that ends.
 #[derive(Debug)]
@@ -72,6 +76,21 @@ impl ReadOnly {
     pub fn scan(&self, table: &str, scan: &Scan) -> Result<Batches, Error> {
         let (bound, published) = self.find(table)?;
         Batches::new(self.disk.clone(), bound.clone(), Some(published.clone()), BTreeMap::new(), scan)
+    }
+
+    /// The last `n` rows of one series, oldest first; `series` gives the key columns but the last, which must be text.
+    pub fn latest(&self, table: &str, series: &[&str], n: usize) -> Result<Vec<RecordBatch>, Error> {
+        self.scan(table, &Scan::new().prefix(series.iter().copied()))?.last(n)
+    }
+
+    /// How each column of a table stands on disk: encoding, compression, bytes before and after.
+    pub fn columns(&self, table: &str) -> Result<Vec<ColumnReport>, Error> {
+        let (bound, published) = self.find(table)?;
+        let mut out: Vec<ColumnReport> = Vec::new();
+        for at in 0..published.files.len() {
+            published.open(&*self.disk, at)?.report(bound, &mut out)?;
+        }
+        Ok(out)
     }
 
     fn find(&self, table: &str) -> Result<&(Arc<Table>, Arc<Published>), Error> {

@@ -35,3 +35,18 @@ pub struct PublishedTable {
     /// Bytes of the files written.
     pub bytes_written: u64,
 }
+
+/// How one column of a table stands on disk, over all its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ColumnReport {
+    /// The column.
+    pub name: String,
+    /// Parquet's names of the encodings in use, sorted.
+    pub encodings: Vec<String>,
+    /// Parquet's name of the compression.
+    pub compression: String,
+    /// Bytes as encoded.
+    pub encoded_bytes: u64,
+    /// Bytes as they stand there, compressed.
+    pub bytes: u64,
+}

@@ -205,6 +205,36 @@ impl Batches {
         Ok(Self { disk, table, published, plan, units, current: Source::None })
     }
 
+    /// The last `n` rows of the one series that the scan's prefix names, oldest first: folders are read newest first, and of
+    /// each only row groups that may hold the series.
+    pub(crate) fn last(mut self, n: usize) -> Result<Vec<RecordBatch>, Error> {
+        let (series, place) = self.table.shape.split();
+        if self.plan.prefix.len() != series.len() || place.is_none() || !self.table.cut.follows(place) {
+            let why = "has no order of time within the series given; name every key column but the last";
+            return Err(Error::input(&self.table.name, why));
+        }
+        let mut out = VecDeque::new();
+        let mut left = n;
+        while left > 0
+            && let Some(unit) = self.units.pop_back()
+        {
+            let rest = std::mem::replace(&mut self.units, VecDeque::from([unit]));
+            let mut found = Vec::new();
+            while let Some(batch) = self.step()? {
+                found.push(batch);
+            }
+            self.units = rest;
+            for batch in found.into_iter().rev() {
+                let take = left.min(batch.num_rows());
+                if take > 0 {
+                    out.push_front(batch.slice(batch.num_rows() - take, take));
+                }
+                left -= take;
+            }
+        }
+        Ok(out.into())
+    }
+
     fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
         loop {
             match &mut self.current {

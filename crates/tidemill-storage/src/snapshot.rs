@@ -234,9 +234,11 @@ pub(crate) fn sweep(
             // Those that follow were replaced later still: one manifest is read, however many snapshots stand.
             () if in_grace => false,
             () => {
-                let next = known.iter().find(|next| **next > number && **next <= current).copied();
-                let next = next.and_then(|next| Manifest::read(disk, layout, table, next).ok());
-                next.is_none_or(|next| {
+                // One that was never finished has no manifest. When none can be read, nothing is known to be replaced: what
+                // stands is all that a repair may have.
+                let mut later = known.iter().filter(|next| **next > number && **next <= current);
+                let next = later.find_map(|next| Manifest::read(disk, layout, table, *next).ok());
+                next.is_some_and(|next| {
                     now.duration_since(next.published_at()).is_ok_and(|since| since >= grace)
                 })
             }
@@ -249,7 +251,7 @@ pub(crate) fn sweep(
     Ok(())
 }
 
-fn numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, Error> {
+pub(crate) fn numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, Error> {
     let entries = disk.list(dir).map_err(Error::disk("list", dir))?;
     let number = |name: &str| name.strip_suffix(".json").unwrap_or(name).parse().ok();
     Ok(entries.iter().filter_map(|entry| number(&entry.name)).collect())

@@ -1,4 +1,6 @@
-//! The writer: commits that are durable when they return, and publishing while commits go on.
+//! The writer: commits that are durable when they return, and what is asked of it between them.
+
+mod publish;
 
 use std::{
     collections::BTreeMap,
@@ -11,8 +13,7 @@ use arrow_array::RecordBatch;
 use tidemill_journal::{Disk, Group, Journal, Lock};
 
 use crate::{
-    Batches, Builder, Changes, Config, Error, PublishedTable, ReadOnly, Receipt, Report, Scan, Stats,
-    TableReceipt,
+    Batches, Builder, Changes, Config, Error, ReadOnly, Receipt, Report, Scan, Stats, TableReceipt,
     columns::Columns,
     key::Stretch,
     layout::Layout,
@@ -20,7 +21,7 @@ use crate::{
     memtable::Memtable,
     published::{Lookup, Published},
     record,
-    snapshot::{Snapshot, sweep},
+    snapshot::sweep,
     stats::Counters,
     table::Table,
     unpublished::{TableState, overlay},
@@ -239,6 +240,12 @@ impl Store {
         Batches::new(inner.disk.clone(), bound.clone(), state.published.clone(), fresh, scan)
     }
 
+    /// The last `n` rows of one series, oldest first, those in memory included; `series` gives the key columns but the last,
+    /// which must be text. Reads the newest folders only, as many as hold `n` rows, and of each the row groups of the series.
+    pub fn latest(&self, table: &str, series: &[&str], n: usize) -> Result<Vec<RecordBatch>, Error> {
+        self.scan(table, &Scan::new().prefix(series.iter().copied()))?.last(n)
+    }
+
     /// What was counted since the open; takes no lock.
     pub fn stats(&self) -> Stats {
         self.inner.counters.read()
@@ -340,96 +347,6 @@ impl Inner {
         Ok(receipts)
     }
 
-    fn publish(&self) -> Result<Report, Error> {
-        let _one = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = Instant::now();
-        let mut report = Report::default();
-        // A first round for what an earlier publish left frozen, a second for what came since.
-        for _ in 0..2 {
-            let (watermark, work, rest) = self.freeze()?;
-            for (at, memtable, seq, old) in work {
-                let (published, done) = self.snapshot(at).publish(old.as_deref(), &memtable, seq)?;
-                self.show(at, published, done, true, &mut report);
-            }
-            if !rest {
-                report.watermark = watermark;
-                break;
-            }
-        }
-        for (at, table) in self.tables.iter().enumerate() {
-            let current = self.lock().tables[at].published.as_ref().map(|p| p.manifest.snapshot);
-            let (now, grace) = ((self.clock)(), self.config.reader_grace);
-            sweep(&*self.disk, &self.layout, &table.name, current, now, grace, false)?;
-        }
-        if let Some(journal) = &mut self.lock().journal {
-            journal.trim(report.watermark)?;
-        }
-        // Last: a disk too full for it keeps nothing from being published.
-        (0..self.tables.len()).try_for_each(|at| self.split(at, &mut report))?;
-        report.took = begun.elapsed();
-        self.counters.last_publish_ms.store(report.took.as_millis() as u64, Relaxed);
-        Ok(report)
-    }
-
-    fn snapshot(&self, at: usize) -> Snapshot<'_> {
-        Snapshot {
-            disk: &self.disk,
-            layout: &self.layout,
-            config: &self.config,
-            table: &self.tables[at],
-            now: (self.clock)(),
-        }
-    }
-
-    /// A snapshot is on disk and its link swapped: from now on it is what the table is.
-    fn show(&self, at: usize, published: Published, done: PublishedTable, thawed: bool, report: &mut Report) {
-        self.counters.publishes.fetch_add(1, Relaxed);
-        self.counters.published_bytes.fetch_add(done.bytes_written, Relaxed);
-        report.tables.push(done);
-        let mut state = self.lock();
-        let table = &mut state.tables[at];
-        table.published = Some(Arc::new(published));
-        if thawed {
-            table.frozen = None;
-        }
-        table.lookup.clear();
-        self.gauge(&state);
-    }
-
-    /// Cuts what has grown too long.
-    fn split(&self, at: usize, report: &mut Report) -> Result<(), Error> {
-        let published = self.lock().tables[at].published.clone();
-        if let Some(published) = published
-            && let Some((published, done)) = self.snapshot(at).split(&published)?
-        {
-            self.show(at, published, done, false, report);
-        }
-        Ok(())
-    }
-
-    /// Takes what shall be published out of the way of commits. The last answer: is there more to freeze afterwards?
-    fn freeze(&self) -> Result<(u64, Vec<Work>, bool), Error> {
-        let mut state = self.lock();
-        let State { journal, tables, payload, .. } = &mut *state;
-        let journal = journal.as_mut().ok_or_else(Error::closed)?;
-        *payload = Vec::new();
-        // No snapshot may be ahead of the journal, or numbers could be given twice after a crash.
-        journal.sync()?;
-        let seq = journal.last_seq();
-        let left = tables.iter().any(|table| table.frozen.is_some());
-        if !left {
-            for (table, bound) in tables.iter_mut().zip(&self.tables).filter(|(t, _)| !t.active.is_empty()) {
-                let active = std::mem::replace(&mut table.active, Memtable::new(bound.clone()));
-                table.frozen = Some((Arc::new(active), seq));
-            }
-        }
-        let work = tables.iter().enumerate().filter_map(|(at, table)| {
-            let (memtable, seq) = table.frozen.clone()?;
-            Some((at, memtable, seq, table.published.clone()))
-        });
-        Ok((seq, work.collect(), left))
-    }
-
     fn gauge(&self, state: &State) {
         let frozen =
             |table: &TableState| table.frozen.as_ref().map_or((0, 0), |(m, _)| (m.bytes(), m.live()));
@@ -443,8 +360,6 @@ impl Inner {
         self.counters.memory_rows.store(sum.1, Relaxed);
     }
 }
-
-type Work = (usize, Arc<Memtable>, u64, Option<Arc<Published>>);
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,6 +1,6 @@
 //! One table while it is written to: rows in memory over a snapshot, and what a new row means to both.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use tidemill_journal::Disk;
 
@@ -12,6 +12,14 @@ use crate::{
     published::{Lookup, Published},
     table::Table,
 };
+
+/// Where the series of a stretch stands in memory.
+struct Memory<'a> {
+    active: Option<u32>,
+    below: Option<(&'a Memtable, u32)>,
+    /// Rows that follow the one found last.
+    next: Range<u32>,
+}
 
 pub(crate) struct TableState {
     pub(crate) active: Memtable,
@@ -43,9 +51,10 @@ impl TableState {
             let active = find(&self.active);
             let below = frozen.as_deref().and_then(|frozen| Some((frozen, find(frozen)?)));
             let mut from = stretch.start;
-            if active.is_some() || below.is_some() || self.published.is_some() {
+            let mut memory = Memory { active, below, next: 0..0 };
+            if memory.active.is_some() || memory.below.is_some() || self.published.is_some() {
                 for row in stretch.clone() {
-                    if self.holds(disk, table, rows, row, active, below)? {
+                    if self.holds(disk, table, rows, row, &mut memory)? {
                         self.active.append(rows, from..row, *hash);
                         stored += row - from;
                         from = row + 1;
@@ -65,15 +74,28 @@ impl TableState {
         table: &Table,
         rows: &Columns,
         row: usize,
-        active: Option<u32>,
-        below: Option<(&Memtable, u32)>,
+        memory: &mut Memory<'_>,
     ) -> Result<bool, Error> {
-        let memory = active.map(|series| (&self.active, series)).into_iter().chain(below);
-        for (memtable, series) in memory {
-            if let Some(found) = memtable.find(series, table.shape.place(rows, row)) {
-                let (columns, at) = memtable.at(found);
+        let place = table.shape.place(rows, row);
+        if let Some(series) = memory.active {
+            // Mostly it is the row behind the one before. What is appended meanwhile stands at places before this one.
+            let follows = !memory.next.is_empty() && {
+                let (columns, at) = self.active.at(memory.next.start);
+                table.shape.place(columns, at) == place
+            };
+            if !follows {
+                memory.next = self.active.find(series, place).unwrap_or(0..0);
+            }
+            if let Some(found) = memory.next.next() {
+                let (columns, at) = self.active.at(found);
                 return Ok(columns.same_row(at, rows, row));
             }
+        }
+        if let Some((memtable, series)) = memory.below
+            && let Some(found) = memtable.find(series, place)
+        {
+            let (columns, at) = memtable.at(found.start);
+            return Ok(columns.same_row(at, rows, row));
         }
         match &self.published {
             Some(published) => self.lookup.holds(disk, table, published, rows, row),

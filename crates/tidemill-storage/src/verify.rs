@@ -123,7 +123,12 @@ fn check_table(disk: &dyn Disk, layout: &Layout, found: &mut VerifyTable) -> Res
 }
 
 /// Checksum first: bytes that are not what was written are never decoded.
-fn check_file(disk: &dyn Disk, table: &Table, published: &Published, at: usize) -> Result<u64, Error> {
+pub(crate) fn check_file(
+    disk: &dyn Disk,
+    table: &Table,
+    published: &Published,
+    at: usize,
+) -> Result<u64, Error> {
     let entry = &published.manifest.files[at];
     let path = &published.files[at].path;
     let reader = published.open(disk, at)?;
@@ -168,7 +173,7 @@ fn files_under(disk: &dyn Disk, dir: &Path, prefix: &str) -> Result<Vec<String>,
     Ok(out)
 }
 
-fn describe(error: &Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

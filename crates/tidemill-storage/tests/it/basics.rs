@@ -197,6 +197,43 @@ fn a_scan_reads_what_is_asked_for() {
 }
 
 #[test]
+fn the_latest_rows_of_a_series_come_from_disk_and_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for symbol in ["A", "AA", "B"] {
+        let rows = bars_of((0..800).map(|n| (symbol.to_owned(), 19_000 + n, n as f64, Some(n))));
+        store.commit(Changes::new().upsert("us_daily", rows)).unwrap();
+    }
+    store.publish().unwrap();
+    let closes = |n: usize| {
+        let batches = store.latest("us_daily", &["AA"], n).unwrap();
+        collect(batches.into_iter().map(Ok::<_, ()>))
+            .0
+            .into_values()
+            .map(|row| f64::from_bits(row.0))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(closes(3), [797.0, 798.0, 799.0]);
+    store.commit(Changes::new().upsert("us_daily", bar("AA", 19_799, -1.0, None))).unwrap();
+    store.commit(Changes::new().upsert("us_daily", bar("AA", 20_800, -2.0, None))).unwrap();
+    assert_eq!(closes(3), [798.0, -1.0, -2.0]);
+    assert_eq!((closes(0).len(), closes(800).len(), closes(5000).len()), (0, 800, 801));
+    assert!(store.latest("us_daily", &["NONE"], 3).unwrap().is_empty());
+    assert_eq!(store.latest("us_daily", &[], 3).unwrap_err().kind(), ErrorKind::Input);
+
+    // What is published is what a reader says stands there, column by column.
+    let reader = Store::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.latest("us_daily", &["AA"], 2).unwrap()[0].num_rows(), 2);
+    let columns = reader.columns("us_daily").unwrap();
+    assert_eq!(
+        columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
+        ["symbol", "ts", "close", "volume"]
+    );
+    assert!(columns[1].encodings.contains(&"DELTA_BINARY_PACKED".to_owned()), "{columns:?}");
+    assert!(columns.iter().all(|column| column.compression == "zstd" && column.bytes > 0));
+}
+
+#[test]
 fn too_much_unpublished_is_refused_until_it_is_published() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config { flush_bytes: 200_000, ..Config::default() };

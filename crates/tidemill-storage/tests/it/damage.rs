@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use tidemill_journal::OsDisk;
-use tidemill_storage::{Changes, Config, ErrorKind, ReadOnly, Scan, Store, verify};
+use tidemill_storage::{Changes, Config, ErrorKind, ReadOnly, Scan, Store, repair, verify};
 
 use crate::{bars, bars_of, collect};
 
@@ -39,7 +39,7 @@ fn every_mutated_file_is_found_and_none_is_read() {
     assert_eq!((sound.tables[0].files, sound.tables[0].rows), (2, 4000));
 
     let mut seed = 7;
-    for round in 0..400 {
+    for round in 0..2000 {
         let path = &files[round % 2];
         let original = std::fs::read(path).unwrap();
         let mut bytes = original.clone();
@@ -89,6 +89,47 @@ fn files_that_are_missing_or_too_many_are_found() {
     let manifest = dir.path().join("manifests/us_daily/000001.json");
     std::fs::write(&manifest, b"{}").unwrap();
     assert!(verify(dir.path()).unwrap().tables[0].bad[0].contains("manifest"));
+}
+
+#[test]
+fn repair_shows_what_is_sound_and_lists_what_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = store_in(dir.path());
+    let before = repair(dir.path()).unwrap();
+    assert_eq!(
+        (before.tables[0].kept_rows, before.tables[0].snapshot),
+        (4000, 1),
+        "a sound store is left alone"
+    );
+    let mut bytes = std::fs::read(&files[0]).unwrap();
+    let lost = files[0].parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    bytes[100] ^= 1;
+    std::fs::write(&files[0], &bytes).unwrap();
+    let store = Store::builder(Config::default()).table(bars()).open(dir.path()).unwrap();
+    assert_eq!(repair(dir.path()).unwrap_err().kind(), ErrorKind::Locked);
+    // The control: without a repair the table cannot be read whole.
+    assert!(store.scan("us_daily", &Scan::new()).unwrap().any(|batch| batch.is_err()));
+    drop(store);
+
+    let report = repair(dir.path()).unwrap();
+    let table = &report.tables[0];
+    assert_eq!((table.snapshot, table.kept_rows + table.lost_rows, table.set_aside.len()), (2, 4000, 1));
+    assert!(table.set_aside[0].contains(&lost) && table.set_aside[0].contains("checksum"), "{table:?}");
+    let kept = dir.path().join(table.set_aside[0].split(':').next().unwrap());
+    assert_eq!(std::fs::read(kept).unwrap(), bytes);
+    assert!(verify(dir.path()).unwrap().is_sound());
+    let store = Store::builder(Config::default()).table(bars()).open(dir.path()).unwrap();
+    let rows = collect(store.scan("us_daily", &Scan::new()).unwrap()).0;
+    assert_eq!(rows.len() as u64, table.kept_rows);
+    assert!(table.kept_rows > 0 && table.lost_rows > 0);
+    store.close().unwrap();
+
+    // A manifest that cannot be read: the snapshot before it is shown.
+    std::fs::write(dir.path().join("manifests/us_daily/000002.json"), b"{").unwrap();
+    assert!(Store::builder(Config::default()).table(bars()).open(dir.path()).is_err());
+    let again = repair(dir.path()).unwrap();
+    assert_eq!((again.tables[0].kept_rows, again.tables[0].unreadable.len()), (table.kept_rows, 1));
+    assert!(verify(dir.path()).unwrap().is_sound());
 }
 
 #[test]
