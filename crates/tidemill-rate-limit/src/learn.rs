@@ -220,7 +220,8 @@ impl Learner {
         if evidence == Evidence::Count || spent {
             self.current = self.current.saturating_sub(1).max(1);
         }
-        if spent && self.unknown && self.per <= PACED_UP_TO {
+        // A count that is too high says nothing about the spacing.
+        if spent && evidence == Evidence::Spacing && self.unknown && self.per <= PACED_UP_TO {
             self.spacing = Spacing::Strict { slots: 1 };
         }
         if self.raised {
