@@ -1,5 +1,6 @@
 //! What refusals teach about one limit: its true size, its spacing, and how many more refusals learning may cost.
 
+use crate::calendar::Calendar;
 use crate::config::{Config, Limit, Model};
 
 /// Windows longer than this are not paced: a daily quota is not meant to be spread over the day.
@@ -7,6 +8,9 @@ const PACED_UP_TO: u64 = 600_000_000_000;
 
 /// Clean answers after which the spacing is believed.
 const SPACING_BELIEVED: u64 = 16;
+
+/// By how much the day on which summer time ends is longer than others.
+const LONGER_DAY: u64 = 3_600_000_000_000;
 
 /// How sends are spread inside a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,9 @@ pub(crate) struct Learner {
     per: u64,
     per_with_margin: u64,
     margin: u64,
+    calendar: Option<Box<Calendar>>,
+    /// What the wall clock showed at the origin, in ns since 1970.
+    wall: Option<i128>,
     /// Whether the server counts by fixed windows and has not been caught telling a wrong reset.
     trusts_resets: bool,
     resolution: u64,
@@ -73,12 +80,16 @@ impl Learner {
     pub(crate) fn new(limit: &Limit, config: &Config) -> Self {
         let per = nanos(limit.per);
         let resolution = nanos(config.resolution);
+        // Without a wall clock, and for how far back matters: the longest day, an hour longer than the rest.
+        let longest = if limit.calendar.is_some() { per.saturating_add(LONGER_DAY) } else { per };
         let drift_ppm = u64::from(config.drift_ppm);
         let reprobe = nanos(config.reprobe);
         Self {
             per,
-            per_with_margin: with_margin(per, resolution, drift_ppm),
+            per_with_margin: with_margin(longest, resolution, drift_ppm),
             margin: with_margin(per, resolution, drift_ppm) - per,
+            calendar: limit.calendar.clone().map(Box::new),
+            wall: None,
             trusts_resets: limit.model == Model::Fixed,
             resolution,
             drift_ppm,
@@ -141,11 +152,30 @@ impl Learner {
     /// its window ends.
     #[inline]
     pub(crate) fn free_at(&self, counted_by: u64, told: Option<u64>) -> u64 {
-        let free_at = counted_by.saturating_add(self.per_with_margin);
+        let free_at = if self.calendar.is_some() {
+            u64::try_from(self.free_after(i128::from(counted_by))).unwrap_or(u64::MAX)
+        } else {
+            counted_by.saturating_add(self.per_with_margin)
+        };
         match told {
             Some(ends) if self.trusts_resets => free_at.min(ends.saturating_add(self.margin)),
             _ => free_at,
         }
+    }
+
+    /// As [`free_at`](Self::free_at) for a time that may lie before the origin.
+    pub(crate) fn free_after(&self, counted_by: i128) -> i128 {
+        match (&self.calendar, self.wall) {
+            (Some(calendar), Some(wall)) => {
+                calendar.free_at(wall + counted_by, (self.per / 1_000_000_000) as i64) - wall
+            }
+            _ => counted_by + i128::from(self.per_with_margin),
+        }
+    }
+
+    /// The wall clock showed this at the origin, in ns since 1970.
+    pub(crate) fn set_wall(&mut self, wall: i128) {
+        self.wall = Some(wall);
     }
 
     /// The mean distance between two sends, in ns.

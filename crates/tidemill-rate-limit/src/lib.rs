@@ -47,6 +47,7 @@
 //! err to the safe side; stamps by twice what one window holds. It starts no task and no thread.
 
 mod builder;
+mod calendar;
 mod config;
 mod core;
 mod error;
@@ -65,6 +66,7 @@ mod window;
 
 pub use crate::core::{Core, Cost, Poll, Priority, Ticket};
 pub use builder::Builder;
+pub use calendar::{Calendar, Zone};
 pub use config::{Config, Limit, Model, Scope};
 pub use error::{Error, ErrorKind};
 pub use key::{KeyIndex, KeyState};
