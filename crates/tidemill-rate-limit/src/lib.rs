@@ -46,6 +46,7 @@
 //! Waiters by [`Config::max_waiters`]; at most 4098 entries of 16 bytes a window and key, larger windows in grains that
 //! err to the safe side; stamps by twice what one window holds. It starts no task and no thread.
 
+mod blocking;
 mod builder;
 mod calendar;
 mod config;
@@ -62,6 +63,8 @@ mod queue;
 mod quota;
 mod stamps;
 mod stats;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod window;
 
 pub use crate::core::{Core, Cost, Poll, Priority, Ticket};

@@ -42,10 +42,9 @@ impl Core {
         if let Some(denied) = &self.denied
             && denied.cost == cost
             && denied.priority == priority
+            && denied.when.0 > now
         {
-            if denied.when.0 > now {
-                return wait(denied.when);
-            }
+            return wait(denied.when);
         }
         self.choose(now, cost, priority)
     }

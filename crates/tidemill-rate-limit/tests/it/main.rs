@@ -7,3 +7,6 @@ mod kill;
 mod pool;
 mod servers;
 mod sim;
+mod threads;
+#[cfg(feature = "tower")]
+mod tower;
