@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adaptive::Adaptive;
 use crate::builder::fnv1a;
 use crate::calendar::Calendar;
 use crate::error::{Cause, Error};
@@ -86,6 +87,11 @@ impl Config {
             {
                 return bad(format!("limits[{i}].{field}"), why);
             }
+            if let Some((field, why)) =
+                limit.adaptive.as_ref().and_then(|adaptive| adaptive.wrong(limit.requests))
+            {
+                return bad(format!("limits[{i}].{field}"), why);
+            }
             if limit.reserve >= limit.requests {
                 return bad(format!("limits[{i}].reserve"), "must leave at least one request to the others");
             }
@@ -140,6 +146,9 @@ pub struct Limit {
     /// a pool has and [`Core::set_wall`](crate::Core::set_wall) takes. Default: none.
     #[serde(default)]
     pub calendar: Option<Calendar>,
+    /// Set to move the size between a floor and a ceiling instead of keeping it. Default: none.
+    #[serde(default)]
+    pub adaptive: Option<Adaptive>,
     /// Units that only [`Priority::High`](crate::Priority::High) may use. Default 0.
     #[serde(default)]
     pub reserve: u32,
@@ -155,6 +164,7 @@ impl Limit {
             model: Model::Unknown,
             burst: None,
             calendar: None,
+            adaptive: None,
             reserve: 0,
         }
     }

@@ -256,11 +256,13 @@ impl Core {
         key.health.answered(now - sent_at, status < 500);
         for quota in &mut key.quotas {
             let rule = &mut self.rules[quota.rule];
+            rule.observe(now, status < 500, now - sent_at);
             quota.admitted(now, sent_at, rule);
             quota.cool(now, ticket.units, told, rule);
         }
         for quota in &mut self.shared {
             let rule = &mut self.rules[quota.rule];
+            rule.observe(now, status < 500, now - sent_at);
             quota.admitted(now, sent_at, rule);
             quota.cool(now, ticket.units, told, rule);
         }
@@ -271,6 +273,11 @@ impl Core {
         let index = ticket.index();
         let key = &mut self.keys[index];
         key.in_flight -= 1;
+        if outcome != Outcome::Unsent {
+            for rule in &mut self.rules {
+                rule.observe(now, false, now - sent_at);
+            }
+        }
         match outcome {
             Outcome::Counted { .. } => {}
             Outcome::Refused { retry_after, limit } => {

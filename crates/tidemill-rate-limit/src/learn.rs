@@ -1,5 +1,6 @@
 //! What refusals teach about one limit: its true size, its spacing, and how many more refusals learning may cost.
 
+use crate::adaptive::Adapting;
 use crate::calendar::Calendar;
 use crate::config::{Config, Limit, Model};
 
@@ -49,6 +50,7 @@ pub(crate) struct Learner {
     per: u64,
     per_with_margin: u64,
     margin: u64,
+    adapting: Option<Box<Adapting>>,
     calendar: Option<Box<Calendar>>,
     /// What the wall clock showed at the origin, in ns since 1970.
     wall: Option<i128>,
@@ -88,13 +90,14 @@ impl Learner {
             per,
             per_with_margin: with_margin(longest, resolution, drift_ppm),
             margin: with_margin(per, resolution, drift_ppm) - per,
+            adapting: limit.adaptive.as_ref().map(|rules| Box::new(Adapting::new(rules))),
             calendar: limit.calendar.clone().map(Box::new),
             wall: None,
             trusts_resets: limit.model == Model::Fixed,
             resolution,
             drift_ppm,
             declared: limit.requests,
-            current: limit.requests,
+            current: limit.adaptive.as_ref().map_or(limit.requests, |rules| rules.floor),
             spacing: first_spacing(limit, per, nanos(config.jitter)),
             unknown: limit.model == Model::Unknown,
             born_empty: limit.burst == Some(0),
@@ -265,6 +268,17 @@ impl Learner {
         true
     }
 
+    /// Takes in how a request ended, for the adaptive strategy.
+    #[inline]
+    pub(crate) fn observe(&mut self, now: u64, success: bool, latency_ns: u64) {
+        if let Some(adapting) = &mut self.adapting
+            && let Some(size) = adapting.observe(now, success, latency_ns, self.current)
+        {
+            self.current = size;
+            self.rederive();
+        }
+    }
+
     /// How often something was learned.
     pub(crate) fn lessons(&self) -> u64 {
         self.lessons
@@ -283,7 +297,7 @@ impl Learner {
         if key_clean >= 2 * u64::from(self.current) {
             self.proven = true;
         }
-        if self.current < self.declared && now >= self.reprobe_at {
+        if self.current < self.declared && now >= self.reprobe_at && self.adapting.is_none() {
             self.current += 1;
             self.lessons += 1;
             self.rederive();
@@ -367,6 +381,9 @@ impl Learner {
 /// Pacing is safe on a leaky server only while the burst it allows beyond ours covers the jitter on the way.
 fn first_spacing(limit: &Limit, per: u64, jitter: u64) -> Spacing {
     let interval = per.div_ceil(u64::from(limit.requests));
+    if let Some(adaptive) = &limit.adaptive {
+        return Spacing::Paced { tolerance: Tolerance::Intervals(adaptive.burst) };
+    }
     match (limit.model, limit.burst) {
         // Never ahead of the refill, which begins at the start: see `first_send`.
         (_, Some(0)) => Spacing::Paced { tolerance: Tolerance::Intervals(0) },

@@ -46,6 +46,7 @@
 //! Waiters by [`Config::max_waiters`]; at most 4098 entries of 16 bytes a window and key, larger windows in grains that
 //! err to the safe side; stamps by twice what one window holds. It starts no task and no thread.
 
+mod adaptive;
 mod blocking;
 mod builder;
 mod calendar;
@@ -68,6 +69,7 @@ pub mod tower;
 mod window;
 
 pub use crate::core::{Core, Cost, Poll, Priority, Ticket};
+pub use adaptive::Adaptive;
 pub use builder::Builder;
 pub use calendar::{Calendar, Zone};
 pub use config::{Config, Limit, Model, Scope};

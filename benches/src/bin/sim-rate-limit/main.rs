@@ -12,7 +12,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use tidemill_benches::{Better, Row, Samples, UnitKind};
-use tidemill_rate_limit::{Config, Limit, Model};
+use tidemill_rate_limit::{Adaptive, Config, Limit, Model};
 use tidemill_sandbox::quota::{
     Daily, FixedWindow, Leaky, PenalisingLog, Quota, SlidingCounter, SlidingLog, TokenBucket,
 };
@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     unknown()?;
     restarts()?;
     daily()?;
+    adaptive()?;
     rivals()?;
     Ok(())
 }
@@ -210,6 +211,30 @@ fn daily() -> Result<(), Box<dyn Error>> {
     let run = run(&mut Ours::new(config, 1, false)?, &mut server, world);
     used("daily, 10 days", run.used((500, DAY), 1, DAY, world.end), Some(99.4))?;
     refusals("daily, 10 days", run.refused.len(), 0.0)?;
+    Ok(())
+}
+
+/// The strategy of a floor and a ceiling beside the quota as it is, an hour and a day.
+fn adaptive() -> Result<(), Box<dyn Error>> {
+    for kind in [LOG, PENALISING, FIXED, BUCKET, LEAKY_5, STRICT, COUNTER] {
+        for (called, end) in [("an hour", 3600 * S), ("a day", DAY)] {
+            let world = World { end, ..world(FAR, 64) };
+            let mine = ours(kind, kind.model, 75, 1, world)?;
+            let mut config = config(kind, 75);
+            config.limits[0].adaptive = Some(Adaptive::default());
+            let theirs = run(&mut Ours::new(config, 1, false)?, &mut servers(kind, 75, 1, world.seed), world);
+            let share = |run: &Run| one(run.used((75, 60 * S), 1, 0, end));
+            let count = |run: &Run| one(run.refused.len() as f64);
+            let case = format!("{}, {called}", kind.name);
+            row(&case, "% used", Better::Higher)
+                .rival("our adaptive")
+                .ours(&share(&mine))
+                .theirs(&share(&theirs))
+                .emit()?;
+            let refused = row(&format!("{case}, refusals"), "refusals", Better::Lower).rival("our adaptive");
+            refused.ours(&count(&mine)).theirs(&count(&theirs)).emit()?;
+        }
+    }
     Ok(())
 }
 
