@@ -279,6 +279,12 @@ impl Learner {
         }
     }
 
+    /// Whether answers have nothing to teach: the model is declared and its size in force.
+    #[inline]
+    pub(crate) fn settled(&self) -> bool {
+        !self.unknown && self.current == self.declared
+    }
+
     /// How often something was learned.
     pub(crate) fn lessons(&self) -> u64 {
         self.lessons

@@ -138,7 +138,7 @@ impl Quota {
     #[inline]
     pub(crate) fn admitted(&mut self, now: u64, sent_at: u64, learner: &mut Learner) {
         let lesson = learner.changed_at();
-        if sent_at < lesson {
+        if learner.settled() || sent_at < lesson {
             return;
         }
         if self.clean_since != lesson {

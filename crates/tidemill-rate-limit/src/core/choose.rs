@@ -127,6 +127,15 @@ impl Core {
         let demand = self.demand(now, cost, priority);
         let shared = self.ask_shared(demand);
         let count = self.keys.len();
+        if count == 1 && self.keys[0].gone.is_none() {
+            // The only key needs no score.
+            let when = self.ask_key(0, demand).max(shared);
+            if when == When::NOW {
+                return Poll::Ready(KeyIndex(0));
+            }
+            self.denied = Some(Denied { cost, priority, when });
+            return wait(when);
+        }
         let first = if count > COMPARED { self.cursor + 1 } else { 0 };
         let (mut best, mut free) = (None::<(f64, usize)>, 0);
         let mut soonest = None::<When>;
@@ -138,10 +147,6 @@ impl Core {
             let when = self.ask_key(index, demand).max(shared);
             soonest = Some(soonest.map_or(when, |other| other.min(when)));
             if when == When::NOW {
-                if count == 1 {
-                    // The only key needs no score.
-                    return Poll::Ready(KeyIndex(index));
-                }
                 let score = self.score(now, index);
                 if best.is_none_or(|(lowest, _)| score < lowest) {
                     best = Some((score, index));
