@@ -38,7 +38,11 @@ impl Core {
     /// that follow the key last used, so that its cost is bounded.
     #[inline]
     pub fn poll(&mut self, now: Duration, cost: Cost, priority: Priority) -> Poll {
-        let now = nanos(now);
+        self.poll_at(nanos(now), cost, priority)
+    }
+
+    #[inline]
+    fn poll_at(&mut self, now: u64, cost: Cost, priority: Priority) -> Poll {
         if let Some(denied) = &self.denied
             && denied.cost == cost
             && denied.priority == priority
@@ -55,8 +59,9 @@ impl Core {
     /// When to ask again, as [`poll`](Self::poll) says it.
     #[inline]
     pub fn try_send(&mut self, now: Duration, cost: Cost, priority: Priority) -> Result<Ticket, Poll> {
-        match self.poll(now, cost, priority) {
-            Poll::Ready(key) => Ok(self.charge(nanos(now), key, cost)),
+        let now = nanos(now);
+        match self.poll_at(now, cost, priority) {
+            Poll::Ready(key) => Ok(self.charge(now, key, cost)),
             other => Err(other),
         }
     }
