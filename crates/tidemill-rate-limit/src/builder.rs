@@ -45,7 +45,7 @@ impl Builder {
         self
     }
 
-    /// What the wall clock shows now; default [`SystemTime::now`]. Only stamps use it.
+    /// What the wall clock shows now; default [`SystemTime::now`]. Stamps and calendars use it.
     #[must_use]
     pub fn wall_clock(mut self, now: SystemTime) -> Self {
         self.wall = Some(now);
@@ -65,6 +65,7 @@ impl Builder {
             core.set_key_id(index, *id);
         }
         let wall = self.wall.unwrap_or_else(SystemTime::now);
+        core.set_wall(wall);
         if let Some(stamps) = &self.stamps {
             let history = stamps.load(core.horizon(), wall)?;
             core.restore(&history, wall);

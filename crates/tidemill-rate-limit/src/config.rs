@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::adaptive::Adaptive;
 use crate::builder::fnv1a;
+use crate::calendar::Calendar;
 use crate::error::{Cause, Error};
 
 /// Everything a [`KeyPool`](crate::KeyPool) needs to know before the first request.
@@ -81,6 +83,15 @@ impl Config {
             if limit.per < Duration::from_millis(1) || limit.per > YEAR {
                 return bad(format!("limits[{i}].per"), "must lie between 1 ms and 366 days");
             }
+            if let Some((field, why)) = limit.calendar.as_ref().and_then(|calendar| calendar.wrong(limit.per))
+            {
+                return bad(format!("limits[{i}].{field}"), why);
+            }
+            if let Some((field, why)) =
+                limit.adaptive.as_ref().and_then(|adaptive| adaptive.wrong(limit.requests))
+            {
+                return bad(format!("limits[{i}].{field}"), why);
+            }
             if limit.reserve >= limit.requests {
                 return bad(format!("limits[{i}].reserve"), "must leave at least one request to the others");
             }
@@ -131,6 +142,13 @@ pub struct Limit {
     /// `requests` for the others.
     #[serde(default)]
     pub burst: Option<u32>,
+    /// Set where windows start at a time of day in a zone; `per` must then divide a day. Needs the wall clock, which
+    /// a pool has and [`Core::set_wall`](crate::Core::set_wall) takes. Default: none.
+    #[serde(default)]
+    pub calendar: Option<Calendar>,
+    /// Set to move the size between a floor and a ceiling instead of keeping it. Default: none.
+    #[serde(default)]
+    pub adaptive: Option<Adaptive>,
     /// Units that only [`Priority::High`](crate::Priority::High) may use. Default 0.
     #[serde(default)]
     pub reserve: u32,
@@ -139,7 +157,16 @@ pub struct Limit {
 impl Limit {
     /// `requests` in any window of `per`, on each key, of an unknown model.
     pub fn new(requests: u32, per: Duration) -> Self {
-        Self { scope: Scope::Key, requests, per, model: Model::Unknown, burst: None, reserve: 0 }
+        Self {
+            scope: Scope::Key,
+            requests,
+            per,
+            model: Model::Unknown,
+            burst: None,
+            calendar: None,
+            adaptive: None,
+            reserve: 0,
+        }
     }
 
     /// A name that does not depend on the order of the limits.
@@ -181,7 +208,7 @@ pub enum Model {
 }
 
 /// Durations as text: `"250ms"`, `"60s"`, `"5m"`, `"1h"`, `"1d"`, and sums such as `"1m30s"`.
-mod span {
+pub(crate) mod span {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -196,7 +223,7 @@ mod span {
         ("ns", 1),
     ];
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, out: S) -> Result<S::Ok, S::Error> {
         let ns = value.as_nanos();
         let (name, unit) =
             match UNITS.iter().find(|(name, unit)| ns >= *unit && ns.is_multiple_of(*unit) && *name != "m") {
@@ -206,7 +233,7 @@ mod span {
         out.serialize_str(&format!("{}{name}", ns / unit))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(input)?;
         parse(&text).ok_or_else(|| {
             de::Error::custom(format!("`{text}` is not a duration such as \"60s\" or \"250ms\""))

@@ -1,5 +1,7 @@
 //! What refusals teach about one limit: its true size, its spacing, and how many more refusals learning may cost.
 
+use crate::adaptive::Adapting;
+use crate::calendar::Calendar;
 use crate::config::{Config, Limit, Model};
 
 /// Windows longer than this are not paced: a daily quota is not meant to be spread over the day.
@@ -7,6 +9,9 @@ const PACED_UP_TO: u64 = 600_000_000_000;
 
 /// Clean answers after which the spacing is believed.
 const SPACING_BELIEVED: u64 = 16;
+
+/// By how much the day on which summer time ends is longer than others.
+const LONGER_DAY: u64 = 3_600_000_000_000;
 
 /// How sends are spread inside a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,10 @@ pub(crate) struct Learner {
     per: u64,
     per_with_margin: u64,
     margin: u64,
+    adapting: Option<Box<Adapting>>,
+    calendar: Option<Box<Calendar>>,
+    /// What the wall clock showed at the origin, in ns since 1970.
+    wall: Option<i128>,
     /// Whether the server counts by fixed windows and has not been caught telling a wrong reset.
     trusts_resets: bool,
     resolution: u64,
@@ -73,17 +82,22 @@ impl Learner {
     pub(crate) fn new(limit: &Limit, config: &Config) -> Self {
         let per = nanos(limit.per);
         let resolution = nanos(config.resolution);
+        // Without a wall clock, and for how far back matters: the longest day, an hour longer than the rest.
+        let longest = if limit.calendar.is_some() { per.saturating_add(LONGER_DAY) } else { per };
         let drift_ppm = u64::from(config.drift_ppm);
         let reprobe = nanos(config.reprobe);
         Self {
             per,
-            per_with_margin: with_margin(per, resolution, drift_ppm),
+            per_with_margin: with_margin(longest, resolution, drift_ppm),
             margin: with_margin(per, resolution, drift_ppm) - per,
+            adapting: limit.adaptive.as_ref().map(|rules| Box::new(Adapting::new(rules))),
+            calendar: limit.calendar.clone().map(Box::new),
+            wall: None,
             trusts_resets: limit.model == Model::Fixed,
             resolution,
             drift_ppm,
             declared: limit.requests,
-            current: limit.requests,
+            current: limit.adaptive.as_ref().map_or(limit.requests, |rules| rules.floor),
             spacing: first_spacing(limit, per, nanos(config.jitter)),
             unknown: limit.model == Model::Unknown,
             born_empty: limit.burst == Some(0),
@@ -141,11 +155,30 @@ impl Learner {
     /// its window ends.
     #[inline]
     pub(crate) fn free_at(&self, counted_by: u64, told: Option<u64>) -> u64 {
-        let free_at = counted_by.saturating_add(self.per_with_margin);
+        let free_at = if self.calendar.is_some() {
+            u64::try_from(self.free_after(i128::from(counted_by))).unwrap_or(u64::MAX)
+        } else {
+            counted_by.saturating_add(self.per_with_margin)
+        };
         match told {
             Some(ends) if self.trusts_resets => free_at.min(ends.saturating_add(self.margin)),
             _ => free_at,
         }
+    }
+
+    /// As [`free_at`](Self::free_at) for a time that may lie before the origin.
+    pub(crate) fn free_after(&self, counted_by: i128) -> i128 {
+        match (&self.calendar, self.wall) {
+            (Some(calendar), Some(wall)) => {
+                calendar.free_at(wall + counted_by, (self.per / 1_000_000_000) as i64) - wall
+            }
+            _ => counted_by + i128::from(self.per_with_margin),
+        }
+    }
+
+    /// The wall clock showed this at the origin, in ns since 1970.
+    pub(crate) fn set_wall(&mut self, wall: i128) {
+        self.wall = Some(wall);
     }
 
     /// The mean distance between two sends, in ns.
@@ -220,7 +253,8 @@ impl Learner {
         if evidence == Evidence::Count || spent {
             self.current = self.current.saturating_sub(1).max(1);
         }
-        if spent && self.unknown && self.per <= PACED_UP_TO {
+        // A count that is too high says nothing about the spacing.
+        if spent && evidence == Evidence::Spacing && self.unknown && self.per <= PACED_UP_TO {
             self.spacing = Spacing::Strict { slots: 1 };
         }
         if self.raised {
@@ -232,6 +266,23 @@ impl Learner {
         self.rederive();
         self.reprobe_at = now.saturating_add(self.reprobe);
         true
+    }
+
+    /// Takes in how a request ended, for the adaptive strategy.
+    #[inline]
+    pub(crate) fn observe(&mut self, now: u64, success: bool, latency_ns: u64) {
+        if let Some(adapting) = &mut self.adapting
+            && let Some(size) = adapting.observe(now, success, latency_ns, self.current)
+        {
+            self.current = size;
+            self.rederive();
+        }
+    }
+
+    /// Whether answers have nothing to teach: the model is declared and its size in force.
+    #[inline]
+    pub(crate) fn settled(&self) -> bool {
+        !self.unknown && self.current == self.declared
     }
 
     /// How often something was learned.
@@ -252,7 +303,7 @@ impl Learner {
         if key_clean >= 2 * u64::from(self.current) {
             self.proven = true;
         }
-        if self.current < self.declared && now >= self.reprobe_at {
+        if self.current < self.declared && now >= self.reprobe_at && self.adapting.is_none() {
             self.current += 1;
             self.lessons += 1;
             self.rederive();
@@ -336,6 +387,9 @@ impl Learner {
 /// Pacing is safe on a leaky server only while the burst it allows beyond ours covers the jitter on the way.
 fn first_spacing(limit: &Limit, per: u64, jitter: u64) -> Spacing {
     let interval = per.div_ceil(u64::from(limit.requests));
+    if let Some(adaptive) = &limit.adaptive {
+        return Spacing::Paced { tolerance: Tolerance::Intervals(adaptive.burst) };
+    }
     match (limit.model, limit.burst) {
         // Never ahead of the refill, which begins at the start: see `first_send`.
         (_, Some(0)) => Spacing::Paced { tolerance: Tolerance::Intervals(0) },

@@ -33,6 +33,8 @@
 //! - [`Config`] and [`Limit`]: what the server allows; several windows at once, on the key, the account or the address.
 //! - [`KeyPool`]: callers wait here, by [`Priority`] and in order; [`Permit`] and [`InFlight`] are what they get.
 //! - [`Outcome`] and [`Hints`]: how it ended, as numbers; [`headers`] reads them from the usual headers.
+//! - [`Calendar`], [`Zone`]: quotas counted by the day of a zone. [`Adaptive`]: for quotas nobody knows; off by default.
+//! - Feature `tower`: a layer for clients built of services.
 //! - [`FileStamps`]: what a restarted process must know, so that it is not refused either.
 //! - [`Core`]: the decisions alone, without clock, lock or I/O, for simulators and other runtimes.
 //!
@@ -43,10 +45,14 @@
 //! - Set [`Config::deadline`] to the timeout of your client.
 //!
 //! # Bounds
-//! Waiters by [`Config::max_waiters`]; at most 4098 entries of 16 bytes a window and key, larger windows in grains that
-//! err to the safe side; stamps by twice what one window holds. It starts no task and no thread.
+//! Waiters by [`Config::max_waiters`]; 12 bytes a slot, at most 4098 of them a window and key, larger windows in grains
+//! that err to the safe side; stamps by twice what one window holds. A choice of a key compares at most 32 free ones.
+//! It starts no task and no thread.
 
+mod adaptive;
+mod blocking;
 mod builder;
+mod calendar;
 mod config;
 mod core;
 mod error;
@@ -61,10 +67,14 @@ mod queue;
 mod quota;
 mod stamps;
 mod stats;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod window;
 
 pub use crate::core::{Core, Cost, Poll, Priority, Ticket};
+pub use adaptive::Adaptive;
 pub use builder::Builder;
+pub use calendar::{Calendar, Zone};
 pub use config::{Config, Limit, Model, Scope};
 pub use error::{Error, ErrorKind};
 pub use key::{KeyIndex, KeyState};

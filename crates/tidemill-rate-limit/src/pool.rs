@@ -174,7 +174,7 @@ impl KeyPool {
         result
     }
 
-    fn join(&self, cost: Cost, priority: Priority) -> Result<Join<'_>, Error> {
+    pub(crate) fn join(&self, cost: Cost, priority: Priority) -> Result<Join<'_>, Error> {
         let mut state = self.shared.state();
         self.shared.check(&state, cost)?;
         if let Some((then, key)) = state.free_already(cost, priority) {
@@ -365,7 +365,7 @@ impl Shared {
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
@@ -384,12 +384,12 @@ impl Shared {
 /// Time, key, units and ticket of a stamp.
 type Stamp = (SystemTime, u32, u32, u16);
 
-enum Join<'a> {
+pub(crate) enum Join<'a> {
     Granted(Permit),
     Waiting(Waiting<'a>),
 }
 
-enum Step {
+pub(crate) enum Step {
     Granted(Permit),
     /// Ask again at this time since the origin, or when woken.
     Until(Duration),
@@ -398,7 +398,7 @@ enum Step {
 }
 
 /// A place in the queue; dropping it leaves the queue.
-struct Waiting<'a> {
+pub(crate) struct Waiting<'a> {
     pool: &'a KeyPool,
     place: Place,
     cost: Cost,
@@ -407,7 +407,11 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    fn step(&mut self) -> Result<Step, Error> {
+    pub(crate) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    pub(crate) fn step(&mut self) -> Result<Step, Error> {
         let shared = &self.pool.shared;
         let mut state = shared.state();
         if state.closed {

@@ -114,12 +114,12 @@ impl Quota {
 
     /// Takes in a send of an earlier process, counted by `counted_by` at the latest; `now` is the start.
     pub(crate) fn restore(&mut self, counted_by: i128, units: u32, learner: &Learner) {
-        let ahead = |span: u64| u64::try_from(counted_by + i128::from(span)).ok().filter(|at| *at > 0);
-        if let Some(at) = ahead(learner.cooling()) {
+        let ahead = |at: i128| u64::try_from(at).ok().filter(|at| *at > 0);
+        if let Some(at) = ahead(learner.free_after(counted_by)) {
             self.window.take(units);
             self.window.release(at, units);
         }
-        if let Some(at) = ahead(learner.spacing_cooling()) {
+        if let Some(at) = ahead(counted_by + i128::from(learner.spacing_cooling())) {
             if let Some(strict) = &mut self.strict {
                 strict.take(units);
                 strict.release(at, units);
@@ -138,7 +138,7 @@ impl Quota {
     #[inline]
     pub(crate) fn admitted(&mut self, now: u64, sent_at: u64, learner: &mut Learner) {
         let lesson = learner.changed_at();
-        if sent_at < lesson {
+        if learner.settled() || sent_at < lesson {
             return;
         }
         if self.clean_since != lesson {

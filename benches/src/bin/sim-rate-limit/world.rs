@@ -105,7 +105,7 @@ pub(crate) fn run(limiter: &mut dyn Limiter, servers: &mut [Box<dyn Quota>], wor
     if let Some(at) = world.restart {
         events.push(Reverse((at, 0, Event::Restart)));
     }
-    let (mut order, mut life, mut idle, mut next_wake) = (0, 0, world.workers, u64::MAX);
+    let (mut order, mut life, mut idle, mut next_wake) = (0, 0, world.workers, 0);
     let client =
         |at: u64| at.saturating_add_signed((i128::from(at) * i128::from(world.drift_ppm) / 1_000_000) as i64);
     let mut result = Run::default();
@@ -150,6 +150,8 @@ pub(crate) fn run(limiter: &mut dyn Limiter, servers: &mut [Box<dyn Quota>], wor
                 limiter.restart(client(now));
                 (life, idle) = (life + 1, world.workers);
             }
+            // Another timer has taken its place.
+            Event::Wake if now != next_wake => continue,
             Event::Wake => next_wake = u64::MAX,
         }
         while idle > 0 {
@@ -166,8 +168,9 @@ pub(crate) fn run(limiter: &mut dyn Limiter, servers: &mut [Box<dyn Quota>], wor
                     let ahead =
                         ahead.saturating_add_signed(-((ahead as i64) * world.drift_ppm / 1_000_000)) + 1;
                     if now + ahead < next_wake {
-                        next_wake = now + ahead;
-                        push(next_wake + random.between(0, 2 * MS), Event::Wake);
+                        // A timer may be late.
+                        next_wake = now + ahead + random.between(0, 2 * MS);
+                        push(next_wake, Event::Wake);
                     }
                     break;
                 }

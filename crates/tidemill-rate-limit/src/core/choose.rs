@@ -38,14 +38,17 @@ impl Core {
     /// that follow the key last used, so that its cost is bounded.
     #[inline]
     pub fn poll(&mut self, now: Duration, cost: Cost, priority: Priority) -> Poll {
-        let now = nanos(now);
+        self.poll_at(nanos(now), cost, priority)
+    }
+
+    #[inline]
+    fn poll_at(&mut self, now: u64, cost: Cost, priority: Priority) -> Poll {
         if let Some(denied) = &self.denied
             && denied.cost == cost
             && denied.priority == priority
+            && denied.when.0 > now
         {
-            if denied.when.0 > now {
-                return wait(denied.when);
-            }
+            return wait(denied.when);
         }
         self.choose(now, cost, priority)
     }
@@ -56,8 +59,9 @@ impl Core {
     /// When to ask again, as [`poll`](Self::poll) says it.
     #[inline]
     pub fn try_send(&mut self, now: Duration, cost: Cost, priority: Priority) -> Result<Ticket, Poll> {
-        match self.poll(now, cost, priority) {
-            Poll::Ready(key) => Ok(self.charge(nanos(now), key, cost)),
+        let now = nanos(now);
+        match self.poll_at(now, cost, priority) {
+            Poll::Ready(key) => Ok(self.charge(now, key, cost)),
             other => Err(other),
         }
     }
@@ -128,6 +132,15 @@ impl Core {
         let demand = self.demand(now, cost, priority);
         let shared = self.ask_shared(demand);
         let count = self.keys.len();
+        if count == 1 && self.keys[0].gone.is_none() {
+            // The only key needs no score.
+            let when = self.ask_key(0, demand).max(shared);
+            if when == When::NOW {
+                return Poll::Ready(KeyIndex(0));
+            }
+            self.denied = Some(Denied { cost, priority, when });
+            return wait(when);
+        }
         let first = if count > COMPARED { self.cursor + 1 } else { 0 };
         let (mut best, mut free) = (None::<(f64, usize)>, 0);
         let mut soonest = None::<When>;
@@ -139,10 +152,6 @@ impl Core {
             let when = self.ask_key(index, demand).max(shared);
             soonest = Some(soonest.map_or(when, |other| other.min(when)));
             if when == When::NOW {
-                if count == 1 {
-                    // The only key needs no score.
-                    return Poll::Ready(KeyIndex(index));
-                }
                 let score = self.score(now, index);
                 if best.is_none_or(|(lowest, _)| score < lowest) {
                     best = Some((score, index));

@@ -1,7 +1,7 @@
 //! What a later process must know, and what an earlier one left.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Core;
 use crate::key::KeyIndex;
@@ -12,9 +12,20 @@ use crate::stamps::{History, Record};
 const COLD_GUARD_UP_TO: u64 = 3_700_000_000_000;
 
 impl Core {
+    /// What the wall clock shows at the origin of this core's time; limits with a
+    /// [`Calendar`](crate::Calendar) need it. Without it their windows count as an hour longer and sliding.
+    pub fn set_wall(&mut self, wall: SystemTime) {
+        let ns = match wall.duration_since(UNIX_EPOCH) {
+            Ok(since) => since.as_nanos() as i128,
+            Err(before) => -(before.duration().as_nanos() as i128),
+        };
+        self.rules.iter_mut().for_each(|rule| rule.set_wall(ns));
+    }
+
     /// Takes in what earlier processes left; `wall` is what the wall clock shows at the origin of this core's time.
     /// Call it before the first request.
     pub fn restore(&mut self, history: &History, wall: SystemTime) {
+        self.set_wall(wall);
         let since = |at: SystemTime| match at.duration_since(wall) {
             Ok(ahead) => ahead.as_nanos() as i128,
             Err(behind) => -(behind.duration().as_nanos() as i128),

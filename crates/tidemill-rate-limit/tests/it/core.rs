@@ -1,10 +1,12 @@
 //! The core against every server model: never refused, never idle, and the control that is refused.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
-use tidemill_rate_limit::{Config, Core, Cost, Model, Outcome, Poll, Priority};
+use tidemill_rate_limit::{
+    Calendar, Config, Core, Cost, Hints, KeyIndex, Limit, Model, Outcome, Poll, Priority, Zone,
+};
 
 use crate::servers::{Bucket, Counter, Fixed, Leaky, MS, S, Server, SlidingLog, with_past};
 use crate::sim::{AnchoredOnSend, Ours, Random, Run, World, run};
@@ -184,5 +186,65 @@ fn an_unknown_past_costs_three_refusals_at_most() {
             assert!(run.refused.len() <= 3, "penalising {penalising}: refused at {:?}", run.refused);
             assert!(used > 95.0, "penalising {penalising}: {used}");
         }
+    }
+}
+
+/// Counts by the day of a zone, as a server does that asks its clock for the date.
+struct ByDate {
+    n: usize,
+    zone: Zone,
+    wall_s: i64,
+    day: (i64, usize),
+}
+
+impl Server for ByDate {
+    fn admit(&mut self, at: u64) -> bool {
+        let now = self.wall_s + (at / S) as i64;
+        let day = (now + i64::from(self.zone.offset_s(now))).div_euclid(86_400);
+        if day != self.day.0 {
+            self.day = (day, 0);
+        }
+        self.day.1 += 1;
+        self.day.1 <= self.n
+    }
+}
+
+#[test]
+fn a_day_of_23_24_or_25_hours_is_used_whole_and_never_exceeded() {
+    let zone = Zone { offset_s: -18_000, changes: vec![(1_772_953_200, -14_400), (1_793_512_800, -18_000)] };
+    let ignorant = Zone { offset_s: -14_400, changes: vec![] };
+    // Five days around each change, begun at noon.
+    for start in [1_772_780_400, 1_793_376_000u64] {
+        for (told, right) in [(&zone, true), (&ignorant, false)] {
+            let calendar = Calendar { zone: told.clone(), ..Calendar::default() };
+            let limit = Limit { calendar: Some(calendar), ..Limit::new(500, Duration::from_secs(86_400)) };
+            let config = Config { limits: vec![limit], ..Config::default() };
+            let mut core = Core::new(&config, 1).unwrap();
+            core.set_wall(UNIX_EPOCH + Duration::from_secs(start));
+            let by_date = ByDate { n: 500, zone: zone.clone(), wall_s: start as i64, day: (0, 0) };
+            let world = World { workers: 8, end: 5 * 86_400 * S, ..World::default() };
+            let run = run(&mut Ours::new(core), &mut [Box::new(by_date)], world);
+            if right {
+                // The rest of the first day, four whole ones, and the first hours of the last.
+                assert_eq!((run.refused.len(), run.admitted), (0, 6 * 500), "{start}");
+            } else {
+                assert!(!run.refused.is_empty(), "the control that knows no summer time: {start}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reset_that_is_told_frees_the_slots_of_a_fixed_window_and_no_other() {
+    for (model, free_at_ms) in [(Model::Fixed, 13_012 + 5), (Model::SlidingLog, 62_000 + 17)] {
+        let mut core = Core::new(&config(1, 60 * S, model, None), 1).unwrap();
+        let at = Duration::from_millis;
+        let ticket = core.try_send(at(0), Cost::ONE, Priority::Normal).unwrap();
+        let hints = Hints { reset: Some(at(10_000)), ..Hints::default() };
+        core.answered_with(at(2_000), ticket, Outcome::OK, hints);
+        assert_eq!(core.poll(at(2_000), Cost::ONE, Priority::Normal), Poll::At(at(free_at_ms)), "{model:?}");
+        let key = core.poll_key(at(2_000), KeyIndex::new(0), Cost::ONE, Priority::Normal);
+        assert_eq!(key, Poll::At(at(free_at_ms)));
+        assert_eq!(core.poll_key(at(2_000), KeyIndex::new(1), Cost::ONE, Priority::Normal), Poll::NoKeys);
     }
 }

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod allocations;
 mod core;
 mod kill;
+mod outcomes;
 mod pool;
 mod servers;
 mod sim;
+mod threads;
+#[cfg(feature = "tower")]
+mod tower;
