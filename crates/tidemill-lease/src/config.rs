@@ -65,7 +65,10 @@ impl Config {
             return bad("drift_ppm", "must be at most 100000, a tenth of the term");
         }
         if self.slack() > self.term / 3 {
-            return bad("margin", "must be, with the drift, at most a third of the term, or a renewal comes too late");
+            return bad(
+                "margin",
+                "must be, with the drift, at most a third of the term, or a renewal comes too late",
+            );
         }
         if self.timeout.is_zero() || self.timeout > self.term / 3 {
             return bad("timeout", "must be above zero and at most a third of the term");

@@ -134,7 +134,9 @@ mod tests {
         let (record, handover) = rules::acquire(&name, None, now, &claim).unwrap();
         let held = Held::granted(name, record, handover, 2 * second, 3 * second, &config);
         let nano = Duration::from_nanos(1);
-        assert!(held.may_act(10 * second - nano) && !held.may_act(10 * second) && !held.may_act(Duration::MAX));
+        assert!(
+            held.may_act(10 * second - nano) && !held.may_act(10 * second) && !held.may_act(Duration::MAX)
+        );
         assert!(held.renewed(3 * second, &config));
         assert!(held.may_act(11 * second - nano) && !held.may_act(11 * second));
         assert_eq!(held.remaining(4 * second), 7 * second);

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::{Error, ErrorKind};
 use crate::held::Held;
-use crate::leases::Leases;
 use crate::lease::Epoch;
+use crate::leases::Leases;
 use crate::name::Name;
 use crate::tenure::{Step, Tenure};
 

@@ -52,9 +52,7 @@ impl Builder {
     pub fn build(self) -> Result<Leases, Error> {
         self.config.validate()?;
         let Self { config, store, owner, clock } = self;
-        Ok(Leases {
-            inner: Arc::new(Inner { config, store, owner, clock, counters: Counters::default() }),
-        })
+        Ok(Leases { inner: Arc::new(Inner { config, store, owner, clock, counters: Counters::default() }) })
     }
 }
 
@@ -72,13 +70,11 @@ impl Leases {
     /// `Held` with the time to wait; `Unconfirmed`, `Full`, `Contended`, `Unavailable`.
     pub async fn acquire(&self, name: &Name) -> Result<Held, Error> {
         let inner = &*self.inner;
-        let claim = Claim {
-            owner: inner.owner.clone(),
-            term: inner.config.term,
-            reserve: inner.config.reserve,
-        };
+        let claim =
+            Claim { owner: inner.owner.clone(), term: inner.config.term, reserve: inner.config.reserve };
         let decide = |found: &Loaded| {
-            rules::acquire(name, found.record.as_ref(), found.now, &claim).map(|(next, how)| Some((next, how)))
+            rules::acquire(name, found.record.as_ref(), found.now, &claim)
+                .map(|(next, how)| Some((next, how)))
         };
         let (asked, written) = self.change(name, decide).await?;
         let Some((record, handover)) = written else { return Err(contended(name)) };
@@ -125,7 +121,8 @@ impl Leases {
         held.stop();
         let (name, epoch) = (held.name(), held.epoch());
         let decide = |found: &Loaded| {
-            rules::release(name, found.record.as_ref(), found.now, epoch, payload).map(|next| Some((next, ())))
+            rules::release(name, found.record.as_ref(), found.now, epoch, payload)
+                .map(|next| Some((next, ())))
         };
         self.change(name, decide).await?;
         self.inner.counters.released.up();
@@ -138,8 +135,7 @@ impl Leases {
     /// # Errors
     /// `Contended`, `Unavailable`.
     pub async fn confirm(&self, name: &Name, epoch: Epoch) -> Result<bool, Error> {
-        let decide =
-            |found: &Loaded| Ok(rules::confirm(found.record.as_ref(), epoch).map(|next| (next, ())));
+        let decide = |found: &Loaded| Ok(rules::confirm(found.record.as_ref(), epoch).map(|next| (next, ())));
         let (_, written) = self.change(name, decide).await?;
         if written.is_some() {
             self.inner.counters.confirmed.up();
@@ -239,7 +235,10 @@ impl Leases {
 
 impl std::fmt::Debug for Leases {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leases").field("owner", &self.inner.owner).field("config", &self.inner.config).finish()
+        f.debug_struct("Leases")
+            .field("owner", &self.inner.owner)
+            .field("config", &self.inner.config)
+            .finish()
     }
 }
 

@@ -142,13 +142,10 @@ impl Postgres {
     }
 
     /// Runs one statement with the connection and a turn of its own.
-    fn with<'a, T: Send + 'a, F: Future<Output = Result<T, Error>> + Send>(
+    fn with<'a, T: Send + 'a, F: Future<Output = Result<T, Error>> + Send + 'a>(
         &'a self,
         work: impl FnOnce(Arc<Link>) -> F + Send + 'a,
-    ) -> Pending<'a, T>
-    where
-        F: 'a,
-    {
+    ) -> Pending<'a, T> {
         Box::pin(async move {
             let _turn = self.turns.acquire().await.map_err(|_| Cause::Closed)?;
             work(self.link().await?).await
@@ -173,15 +170,15 @@ impl Link {
             "SELECT now_us, l.* FROM (SELECT {NOW} AS now_us) AS n
              LEFT JOIN (SELECT {COLUMNS} FROM tidemill_lease WHERE name = $1) AS l ON true"
         );
-        let page = format!(
-            "SELECT {NOW}, {COLUMNS} FROM tidemill_lease WHERE name > $1 ORDER BY name LIMIT $2"
-        );
+        let page =
+            format!("SELECT {NOW}, {COLUMNS} FROM tidemill_lease WHERE name > $1 ORDER BY name LIMIT $2");
         let insert = format!(
             "INSERT INTO tidemill_lease ({COLUMNS})
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
              WHERE (SELECT count(*) FROM tidemill_lease) < $10 ON CONFLICT (name) DO NOTHING"
         );
-        let update = "UPDATE tidemill_lease SET epoch = $2, version = $3, owner = $4, released = $5, ends_us = $6,
+        let update =
+            "UPDATE tidemill_lease SET epoch = $2, version = $3, owner = $4, released = $5, ends_us = $6,
              reserve = $7, unconfirmed = $8, payload = $9
              WHERE name = $1 AND epoch = $10 AND version = $11";
         let load = client.prepare(&load).await.map_err(failed)?;
@@ -269,10 +266,20 @@ impl Store for Postgres {
                 None => (most, 0),
             };
             let values: [&(dyn tokio_postgres::types::ToSql + Sync); 11] = [
-                &name, &epoch, &version, &owner, &released, &ends, &reserve, &unconfirmed, &payload, &old_epoch,
+                &name,
+                &epoch,
+                &version,
+                &owner,
+                &released,
+                &ends,
+                &reserve,
+                &unconfirmed,
+                &payload,
+                &old_epoch,
                 &old_version,
             ];
-            let statement = if expected.is_some() { (&link.update, &values[..]) } else { (&link.insert, &values[..10]) };
+            let statement =
+                if expected.is_some() { (&link.update, &values[..]) } else { (&link.insert, &values[..10]) };
             let written = link
                 .client
                 .execute(statement.0, statement.1)

@@ -47,9 +47,7 @@ pub fn acquire(
     let handover = match current.standing(now) {
         Standing::Held { remaining } if current.owner == claim.owner => Handover::Again { remaining },
         Standing::Held { remaining } => {
-            return Err(
-                Cause::Held { owner: current.owner.clone(), epoch: current.epoch, remaining }.into()
-            );
+            return Err(Cause::Held { owner: current.owner.clone(), epoch: current.epoch, remaining }.into());
         }
         Standing::Expired { since } => Handover::Expired { since },
         Standing::Released { since } => Handover::Clean { since },

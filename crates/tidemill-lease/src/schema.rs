@@ -54,7 +54,8 @@ pub(crate) fn integer(number: u64) -> Result<i64, Error> {
 impl Row {
     /// Epoch, version, owner, released, reserve, former owners and payload, each checked against its bound.
     pub(crate) fn read(self, name: &Name) -> Result<Checked, Error> {
-        let broken = |what: &str| Error::schema(format!("holds a broken {what} under {name}; repair the row"));
+        let broken =
+            |what: &str| Error::schema(format!("holds a broken {what} under {name}; repair the row"));
         let former: Vec<FormerText> =
             serde_json::from_str(&self.unconfirmed).map_err(|_| broken("list of former owners"))?;
         if former.len() > MAX_UNCONFIRMED || self.payload.len() > MAX_PAYLOAD {

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row as SqlRow, Transaction, TransactionBehavior};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row as SqlRow, Transaction,
+    TransactionBehavior,
+};
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
@@ -114,8 +117,7 @@ impl Sqlite {
         Box::pin(async move {
             let mut connection = self.connection.clone().lock_owned().await;
             let done = tokio::task::spawn_blocking(move || work(&mut connection)).await;
-            done.map_err(|error| Error::unavailable(doing, error))?
-                .map_err(|error| failed(doing, error))?
+            done.map_err(|error| Error::unavailable(doing, error))?.map_err(|error| failed(doing, error))?
         })
     }
 }
@@ -229,7 +231,8 @@ fn update(
     next: &Record,
     now: Moment,
 ) -> Written {
-    let text = "UPDATE tidemill_lease SET epoch = ?2, version = ?3, owner = ?4, released = ?5, ends_boot_ns = ?6,
+    let text =
+        "UPDATE tidemill_lease SET epoch = ?2, version = ?3, owner = ?4, released = ?5, ends_boot_ns = ?6,
         boot_id = ?7, ends_utc = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?8), reserve = ?9, unconfirmed = ?10,
         payload = ?11
         WHERE name = ?1 AND epoch = ?12 AND version = ?13";
@@ -240,13 +243,7 @@ fn update(
     run(transaction, text, name, next, now, Some(expected))
 }
 
-fn insert(
-    transaction: &Transaction<'_>,
-    name: &Name,
-    next: &Record,
-    now: Moment,
-    most: u64,
-) -> Written {
+fn insert(transaction: &Transaction<'_>, name: &Name, next: &Record, now: Moment, most: u64) -> Written {
     let known = "SELECT count(*), count(*) FILTER (WHERE name = ?1) FROM tidemill_lease";
     let (names, taken): (i64, i64) =
         transaction.query_row(known, [name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -257,7 +254,8 @@ fn insert(
     if names >= most {
         return Ok(Err(Cause::Full { names }.into()));
     }
-    let text = "INSERT INTO tidemill_lease (name, epoch, version, owner, released, ends_boot_ns, boot_id, ends_utc,
+    let text =
+        "INSERT INTO tidemill_lease (name, epoch, version, owner, released, ends_boot_ns, boot_id, ends_utc,
         reserve, unconfirmed, payload)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?8), ?9, ?10, ?11)";
     run(transaction, text, name, next, now, None)
@@ -323,7 +321,8 @@ fn read_row(row: &SqlRow<'_>) -> Result<Result<(Name, Record), Error>, rusqlite:
         payload: row.get(9)?,
     };
     let read = || {
-        let name = Name::try_new(&name).map_err(|_| Error::schema(format!("holds a broken name: {name:?}")))?;
+        let name =
+            Name::try_new(&name).map_err(|_| Error::schema(format!("holds a broken name: {name:?}")))?;
         let broken = || Error::schema(format!("holds a broken end of the term under {name}; repair the row"));
         let since = Duration::from_nanos(u64::try_from(ends_ns).map_err(|_| broken())?);
         let era = u128::from_str_radix(&boot_id, 16).map_err(|_| broken())?;

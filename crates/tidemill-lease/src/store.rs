@@ -23,8 +23,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Full` if a new name would exceed the bound of the store.
-    fn swap<'a>(&'a self, name: &'a Name, expected: Option<&'a Record>, next: &'a Record)
-    -> Pending<'a, bool>;
+    fn swap<'a>(
+        &'a self,
+        name: &'a Name,
+        expected: Option<&'a Record>,
+        next: &'a Record,
+    ) -> Pending<'a, bool>;
 
     /// At most `limit` records with names greater than `after`, in the order of the names' bytes, and the time.
     fn page<'a>(&'a self, after: Option<&'a Name>, limit: usize) -> Pending<'a, Page>;

@@ -50,8 +50,10 @@ impl Tenure {
     pub(crate) fn granted(&mut self, asked: Duration) {
         let third = self.term / 3;
         let early = self.draw(third / 10);
-        self.state =
-            State::Holding { renew: asked + third - early, until: (asked + self.term).saturating_sub(self.slack) };
+        self.state = State::Holding {
+            renew: asked + third - early,
+            until: (asked + self.term).saturating_sub(self.slack),
+        };
     }
 
     /// A renewal failed and may work later: again after a twelfth of the term, more or less.

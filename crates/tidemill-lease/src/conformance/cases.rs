@@ -80,7 +80,12 @@ async fn comes_back(a: Handle, b: Handle) -> Judged {
             payload: (0..MAX_PAYLOAD).map(|byte| byte as u8).collect(),
         },
         record(2, 2, now),
-        Record { epoch: Epoch(i64::MAX as u64), version: i64::MAX as u64, released: true, ..record(3, 3, now) },
+        Record {
+            epoch: Epoch(i64::MAX as u64),
+            version: i64::MAX as u64,
+            released: true,
+            ..record(3, 3, now)
+        },
     ];
     let mut last: Option<Record> = None;
     for record in records.drain(..) {
@@ -94,7 +99,10 @@ async fn comes_back(a: Handle, b: Handle) -> Judged {
                 }
                 found
             });
-            ensure(found.as_ref() == Some(&record), &format!("{which} reads another record than was written"))?;
+            ensure(
+                found.as_ref() == Some(&record),
+                &format!("{which} reads another record than was written"),
+            )?;
         }
         last = Some(record);
     }
@@ -106,7 +114,10 @@ async fn conditional(a: Handle, b: Handle) -> Judged {
     let now = a.load(&name).await.map_err(told)?.now;
     let first = record(5, 5, now);
     let next = record(6, 6, now);
-    ensure(!a.swap(&name, Some(&first), &next).await.map_err(told)?, "a record that is not there was replaced")?;
+    ensure(
+        !a.swap(&name, Some(&first), &next).await.map_err(told)?,
+        "a record that is not there was replaced",
+    )?;
     ensure(a.swap(&name, None, &first).await.map_err(told)?, "a new name was not written")?;
     ensure(!b.swap(&name, None, &next).await.map_err(told)?, "a name was made that is there")?;
     for (epoch, version) in [(4, 5), (6, 5), (5, 4), (5, 6), (0, 0)] {
@@ -150,9 +161,10 @@ async fn races(a: Handle, b: Handle) -> Judged {
 async fn names(a: Handle, b: Handle) -> Judged {
     let now = a.load(&name("conformance/names/")).await.map_err(told)?.now;
     // In the order of their bytes: capitals first, accents last, no number is a number.
-    let mut texts = ["!", "10", "9", "B", "a", "a b", "a%", "a'", "a/", "a_", "aa", "b", "\u{e9}", "\u{4e2d}"]
-        .map(|text| format!("conformance/names/{text}"))
-        .to_vec();
+    let mut texts =
+        ["!", "10", "9", "B", "a", "a b", "a%", "a'", "a/", "a_", "aa", "b", "\u{e9}", "\u{4e2d}"]
+            .map(|text| format!("conformance/names/{text}"))
+            .to_vec();
     texts.push(format!("conformance/names/{}", "\u{4e2d}".repeat((MAX_NAME - 18) / 3)));
     for text in texts.iter().rev() {
         let name = name(text);
@@ -214,7 +226,8 @@ async fn epochs(a: Handle, b: Handle) -> Judged {
         ensure(round == 0 || held.inherited() == [round - 1], "the last payload was not handed over")?;
         ensure(held.handover().is_clean(), "a clean handover is not told as one")?;
         let refused = y.acquire(&name).await.err();
-        let wait = refused.as_ref().filter(|error| error.kind() == ErrorKind::Held).and_then(Error::retry_after);
+        let wait =
+            refused.as_ref().filter(|error| error.kind() == ErrorKind::Held).and_then(Error::retry_after);
         ensure(
             wait.is_some_and(|wait| wait > Duration::ZERO && wait <= LONG),
             "another owner acquired a held lease",
@@ -228,7 +241,10 @@ async fn epochs(a: Handle, b: Handle) -> Judged {
         ensure(held.epoch() > last && held.inherited() == [round], "a released lease was not handed over")?;
         // The same owner again, as after a crash: at a new epoch, and the old one is fenced off.
         let again = y.acquire(&name).await.map_err(told)?;
-        ensure(matches!(again.handover(), Handover::Again { .. }), "an owner's second life is not told as one")?;
+        ensure(
+            matches!(again.handover(), Handover::Again { .. }),
+            "an owner's second life is not told as one",
+        )?;
         let fenced = y.renew(&held, None).await.err();
         ensure(fenced.is_some_and(|error| error.kind() == ErrorKind::Stale), "a former life renewed")?;
         y.release(&again, None).await.map_err(told)?;
@@ -243,8 +259,7 @@ async fn stale(a: Handle, b: Handle) -> Judged {
     let (x, y) = (leases(&a, "x", 0, SHORT)?, leases(&b, "y", 0, LONG)?);
     let old = x.acquire(&name).await.map_err(told)?;
     let new = take_over(&y, &name).await?;
-    let is_stale =
-        |result: Result<(), Error>| result.is_err_and(|error| error.kind() == ErrorKind::Stale);
+    let is_stale = |result: Result<(), Error>| result.is_err_and(|error| error.kind() == ErrorKind::Stale);
     ensure(is_stale(x.renew(&old, Some(b"old")).await), "a stale epoch renewed")?;
     ensure(is_stale(x.release(&old, Some(b"old")).await), "a stale epoch released")?;
     let now = y.read(&name).await.map_err(told)?;
@@ -289,7 +304,10 @@ async fn unconfirmed(a: Handle, b: Handle) -> Judged {
     ensure(!x.confirm(&name, old.epoch()).await.map_err(told)?, "it was confirmed twice")?;
     y.renew(&new, None).await.map_err(told)?;
     let now = y.read(&name).await.map_err(told)?.ok_or("the lease is gone")?;
-    ensure(now.unconfirmed.iter().all(|former| former.epoch != old.epoch()), "a confirmed owner is still listed")?;
+    ensure(
+        now.unconfirmed.iter().all(|former| former.epoch != old.epoch()),
+        "a confirmed owner is still listed",
+    )?;
     y.release(&new, None).await.map_err(told)
 }
 

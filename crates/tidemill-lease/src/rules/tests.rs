@@ -148,7 +148,10 @@ fn too_many_who_did_not_confirm_are_not_forgotten() {
     acquire(&name, Some(&record), late, &claim).unwrap();
     // A clean release adds nobody.
     let released = release(&name, Some(&record), late, record.epoch, None).unwrap();
-    assert_eq!(acquire(&name, Some(&released), late, &claim).unwrap().0.unconfirmed.len(), MAX_UNCONFIRMED - 1);
+    assert_eq!(
+        acquire(&name, Some(&released), late, &claim).unwrap().0.unconfirmed.len(),
+        MAX_UNCONFIRMED - 1
+    );
 }
 
 #[test]
@@ -157,7 +160,7 @@ fn the_guard_is_what_is_left_of_the_window() {
     for (handover, guard) in [
         (Handover::First, 0),
         (Handover::Clean { since: 20 * second }, 40),
-        (Handover::Expired { since: 0 * second }, 60),
+        (Handover::Expired { since: Duration::ZERO }, 60),
         (Handover::Expired { since: 59 * second }, 1),
         (Handover::Expired { since: 61 * second }, 0),
         (Handover::Again { remaining: 9 * second }, 69),

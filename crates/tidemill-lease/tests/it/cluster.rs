@@ -20,11 +20,8 @@ impl Cluster {
     /// `None` where PostgreSQL is not installed; with `CI=true` that is an error if `.ci/run` installs it.
     pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            assert!(
-                !is_promised(),
-                "PostgreSQL is missing: install Debian's `postgresql`"
-            );
-            eprintln!("SKIPPED: PostgreSQL is missing; install Debian's `postgresql` to run its tests");
+            assert!(!is_promised(), "PostgreSQL is missing: install Debian's `postgresql`");
+            skipped();
             return None;
         };
         let dir = tempfile::tempdir().unwrap();
@@ -54,10 +51,18 @@ impl Cluster {
     pub(crate) fn restart(&mut self) {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(self.dir.path());
-        command.args(["-c", "listen_addresses=", "-c", "shared_buffers=16MB", "-c", "log_min_messages=fatal"]);
+        command.args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "shared_buffers=16MB",
+            "-c",
+            "log_min_messages=fatal",
+        ]);
         self.server = Some(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
         let begun = Instant::now();
-        while !self.command("pg_isready").arg("-q").arg("-h").arg(self.dir.path()).status().unwrap().success() {
+        while !self.command("pg_isready").arg("-q").arg("-h").arg(self.dir.path()).status().unwrap().success()
+        {
             let server = self.server.as_mut().unwrap();
             if server.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(60) {
                 let mut says = String::new();
@@ -117,13 +122,19 @@ fn is_promised() -> bool {
     installs && std::env::var_os("CI").is_some_and(|ci| ci == "true")
 }
 
+#[expect(clippy::print_stderr, reason = "a test that was left out says so")]
+fn skipped() {
+    eprintln!("SKIPPED: PostgreSQL is missing; install Debian's `postgresql` to run its tests");
+}
+
 /// The newest version that Debian's packages installed.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let found = versions.filter_map(|entry| {
         let path = entry.ok()?.path();
         let version: u32 = path.file_name()?.to_str()?.parse().ok()?;
-        let complete = |bin: &Path| ["initdb", "postgres", "pg_isready"].iter().all(|name| bin.join(name).exists());
+        let complete =
+            |bin: &Path| ["initdb", "postgres", "pg_isready"].iter().all(|name| bin.join(name).exists());
         Some((version, path.join("bin"))).filter(|(_, bin)| complete(bin))
     });
     found.max().map(|(_, bin)| bin)

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidemill_lease::{
-    Clock, Config, Epoch, Error, ErrorKind, Event, Handover, Keeper, Leases, Loaded, Memory, Name, Owner, Page,
-    Pending, Record, Stats, Store,
+    Clock, Config, Epoch, Error, ErrorKind, Event, Handover, Keeper, Leases, Loaded, Memory, Name, Owner,
+    Page, Pending, Record, Stats, Store,
 };
 use tokio::time::{Instant, advance, sleep};
 
@@ -23,7 +23,12 @@ struct Plug {
 impl Plug {
     fn new(clock: Clock) -> Arc<Self> {
         let memory = Memory::new(clock);
-        Arc::new(Self { memory, out: AtomicBool::new(false), hangs: AtomicBool::new(false), writes: AtomicU64::new(0) })
+        Arc::new(Self {
+            memory,
+            out: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            writes: AtomicU64::new(0),
+        })
     }
 
     async fn pass(&self) -> Result<(), Error> {
@@ -95,7 +100,10 @@ fn name() -> Name {
 
 fn leases(store: &Arc<Plug>, clock: &Clock, owner: &str) -> Leases {
     let config = Config { reserve: 2, ..Config::with_term(TERM) };
-    Leases::builder(config, store.clone(), Owner::try_new(owner).unwrap()).clock(clock.clone()).build().unwrap()
+    Leases::builder(config, store.clone(), Owner::try_new(owner).unwrap())
+        .clock(clock.clone())
+        .build()
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +185,9 @@ async fn another_takes_over_a_dead_one_and_gets_a_released_one_sooner() {
     let after = other.when("gained 2") - died;
     assert!(after > TERM * 6 / 10 && after < TERM + TERM / 3 + Duration::from_secs(1), "{after:?}");
     let held = second.held().unwrap();
-    assert!(matches!(held.handover(), Handover::Expired { since } if *since <= TERM / 3 + Duration::from_secs(1)));
+    assert!(
+        matches!(held.handover(), Handover::Expired { since } if *since <= TERM / 3 + Duration::from_secs(1))
+    );
     assert!(held.clear_at(Duration::from_secs(60)) > other.when("gained 2") + Duration::from_secs(40));
     assert_eq!(b.stats().taken_over, 1);
     // Given back: had within a third of a term.

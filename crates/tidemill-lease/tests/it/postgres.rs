@@ -67,8 +67,7 @@ async fn names_are_bounded(address: &str) {
         sql(address).await.query_one("SELECT count(*) FROM tidemill_lease", &[]).await.unwrap().get(0);
     let config = PostgresConfig { max_names: taken.unsigned_abs() + 1, ..PostgresConfig::default() };
     let store = Arc::new(Postgres::connect(address, config).await.unwrap());
-    let leases =
-        Leases::builder(Config::default(), store, Owner::try_new("a").unwrap()).build().unwrap();
+    let leases = Leases::builder(Config::default(), store, Owner::try_new("a").unwrap()).build().unwrap();
     leases.acquire(&name("bound/1")).await.unwrap();
     assert_eq!(leases.acquire(&name("bound/2")).await.unwrap_err().kind(), ErrorKind::Full);
     leases.acquire(&name("bound/1")).await.unwrap();

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tidemill_lease::{
-    Clock, Config, ErrorKind, Handover, Leases, Name, Owner, Sqlite, SqliteConfig, Standing, Store, conformance,
+    Clock, Config, ErrorKind, Handover, Leases, Name, Owner, Sqlite, SqliteConfig, Standing, Store,
+    conformance,
 };
 
 fn open(path: &Path) -> Sqlite {
@@ -121,8 +122,11 @@ fn a_newer_schema_and_a_foreign_file_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Schema);
     assert!(error.to_string().contains("version 2"), "{error}");
     let foreign = dir.path().join("foreign");
-    std::fs::write(&foreign, "this is no database, and it is longer than a header of one hundred bytes ".repeat(9))
-        .unwrap();
+    std::fs::write(
+        &foreign,
+        "this is no database, and it is longer than a header of one hundred bytes ".repeat(9),
+    )
+    .unwrap();
     assert_eq!(Sqlite::open(foreign, SqliteConfig::default()).unwrap_err().kind(), ErrorKind::Unavailable);
 }
 

@@ -1,5 +1,6 @@
 //! The rules of a takeover, model-checked: owners that are paused, killed and cut off, and a naive server that counts.
 
+mod process;
 mod world;
 
 use std::cell::Cell;
@@ -29,8 +30,10 @@ fn scripts() -> impl Strategy<Value = Script> {
 fn check(breaks: Break, arrivals: &Cell<usize>) -> Result<(), TestError<Script>> {
     // The same thousand on every run; a failure is shrunk to the fewest faults.
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-    let mut runner =
-        TestRunner::new_with_rng(Cases { cases: SEEDS, failure_persistence: None, max_shrink_iters: 300, ..Cases::default() }, rng);
+    let mut runner = TestRunner::new_with_rng(
+        Cases { cases: SEEDS, failure_persistence: None, max_shrink_iters: 300, ..Cases::default() },
+        rng,
+    );
     runner.run(&scripts(), |script| {
         let Outcome { counted, takeovers, violation } = World::new(&script, breaks).run();
         arrivals.set(arrivals.get() + counted + takeovers);
@@ -70,6 +73,9 @@ fn every_rule_is_needed() {
     ] {
         let found = check(rule, &Cell::new(0));
         println!("without {rule:?}: {found:?}");
-        assert!(matches!(found, Err(TestError::Fail(..))), "without {rule:?} nothing is found in {SEEDS} seeds");
+        assert!(
+            matches!(found, Err(TestError::Fail(..))),
+            "without {rule:?} nothing is found in {SEEDS} seeds"
+        );
     }
 }
