@@ -24,13 +24,13 @@ def main():
     relation = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
     rows = {
         "pyarrow": table.num_rows,
-        "duckdb": duckdb.sql(f"select count(*) from {relation}").fetchone()[0],
+        "duckdb": duckdb.sql(f"select count(*) from {relation}").fetchall()[0][0],
     }
     if pl is not None:
         rows["polars"] = pl.scan_parquet(folder, hive_partitioning=True).select(pl.len()).collect().item()
     doubled = duckdb.sql(
         f"select count(*) from (select symbol, ts from {relation} group by all having count(*) > 1)"
-    ).fetchone()[0]
+    ).fetchall()[0][0]
     print(json.dumps({
         "rows": rows,
         "doubled": doubled,

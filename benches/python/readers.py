@@ -22,7 +22,7 @@ def read(link):
     table = ds.dataset(folder, format="parquet", partitioning="hive").to_table(columns=["symbol", "ts"])
     duck, distinct = duckdb.sql(
         f"select count(*), count(distinct (symbol, ts)) from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
-    ).fetchone()
+    ).fetchall()[0]
     polars = pl.scan_parquet(folder, hive_partitioning=True).select(pl.len()).collect().item()
     return table.num_rows, duck, polars, duck - distinct
 

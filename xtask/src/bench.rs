@@ -58,7 +58,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut ours = scenario::binary(workspace, "bench", &options.area)?;
     let mut theirs = rival(workspace, &options.area);
     // Dropped at the end, which stops the servers.
-    let servers = if SERVED.contains(&options.area.as_str()) { servers::with_symbols(workspace, 2000)? } else { Running::none() };
+    let servers = if SERVED.contains(&options.area.as_str()) {
+        servers::with_symbols(workspace, 2000)?
+    } else {
+        Running::none()
+    };
     for command in [&mut ours, &mut theirs] {
         command.envs(servers.variables());
     }

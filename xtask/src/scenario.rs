@@ -22,13 +22,15 @@ pub(crate) fn sim(workspace: &Workspace, area: &str, json: Option<&Path>) -> Res
 }
 
 /// Soak runs that are tests of the collector at full length: the area, and the module of its tests.
-const AT_LENGTH: &[(&str, &str)] = &[("collector", "kill::"), ("providers", "providers::"), ("readers", "readers::")];
+const AT_LENGTH: &[(&str, &str)] =
+    &[("collector", "kill::"), ("providers", "providers::"), ("readers", "readers::")];
 
 /// `cargo xtask soak AREA`.
 pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Result<()> {
     if let Some((_, module)) = AT_LENGTH.iter().find(|(name, _)| *name == area) {
         let servers = servers::for_tests(workspace)?;
-        let mut command = workspace.cargo(["test", "--release", "--package", "tidemill-collector", "--test", "it", "--"]);
+        let mut command =
+            workspace.cargo(["test", "--release", "--package", "tidemill-collector", "--test", "it", "--"]);
         command.args([module, "--nocapture"]).envs(servers.variables());
         command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.unwrap_or(100).to_string());
         return process::run(&mut command);

@@ -30,13 +30,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cpu = of(|run| run.cpu_s * 1e6 / run.rows);
     let speed = of(|run| run.rows / run.elapsed_s);
     for (rival, cpu_goal, speed_goal) in [("dlt", Some(0.05), Some(8.0)), ("guide", None, None)] {
-        let row = Row::new("collector", "open port, CPU a row", "us", UnitKind::Cpu, Better::Lower).rival(rival);
+        let row =
+            Row::new("collector", "open port, CPU a row", "us", UnitKind::Cpu, Better::Lower).rival(rival);
         goal(row.ours(&cpu), cpu_goal).emit()?;
-        let row = Row::new("collector", "open port, speed", "rows/s", UnitKind::Wall, Better::Higher).rival(rival);
+        let row =
+            Row::new("collector", "open port, speed", "rows/s", UnitKind::Wall, Better::Higher).rival(rival);
         goal(row.ours(&speed), speed_goal).emit()?;
     }
     let memory = of(|run| run.rss_mib);
-    Row::new("collector", "open port, resident at most", "MiB", UnitKind::Count, Better::Lower).ours(&memory).goal(64.0).emit()?;
+    Row::new("collector", "open port, resident at most", "MiB", UnitKind::Count, Better::Lower)
+        .ours(&memory)
+        .goal(64.0)
+        .emit()?;
     Ok(())
 }
 
@@ -48,13 +53,16 @@ fn goal(row: Row, goal: Option<f64>) -> Row {
 }
 
 fn variable(name: &str) -> Result<String, Box<dyn Error>> {
-    std::env::var(name).map_err(|_| format!("{name} is not set; start this by `cargo xtask bench collector`").into())
+    std::env::var(name)
+        .map_err(|_| format!("{name} is not set; start this by `cargo xtask bench collector`").into())
 }
 
 /// Builds the shipped program beside this one.
 fn program() -> Result<PathBuf, Box<dyn Error>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--release", "--package", "tidemill-collector"]).status()?;
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--release", "--package", "tidemill-collector"])
+        .status()?;
     if !built.success() {
         return Err("the collector does not build".into());
     }
@@ -73,7 +81,13 @@ fn run(program: &Path, base_url: &str, symbols: &Path) -> Result<Run, Box<dyn Er
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
     let before = cpu_s()?;
     let mut command = Command::new(program);
-    command.args(["run", "--once", "--quiet", "--config"]).arg(&config).arg("--data").arg(&data).arg("--summary").arg(&out);
+    command
+        .args(["run", "--once", "--quiet", "--config"])
+        .arg(&config)
+        .arg("--data")
+        .arg(&data)
+        .arg("--summary")
+        .arg(&out);
     let status = command.status()?;
     let cpu_s = cpu_s()? - before;
     if !status.success() {

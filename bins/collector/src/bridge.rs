@@ -133,7 +133,8 @@ async fn metrics(State(bridge): State<Bridge>) -> Response {
 /// 200 while all is well, 503 when the last pass left something missing; the body says what.
 async fn health(State(bridge): State<Bridge>) -> Response {
     let health = bridge.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let status = if health.complete == Some(false) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status =
+        if health.complete == Some(false) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let body = serde_json::to_string(&health).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
     (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -25,7 +25,9 @@ impl Builtin {
 
     /// Serves it on a free port of this machine.
     pub async fn start(&self) -> Result<Running> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("cannot bind a port for the sandbox")?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("cannot bind a port for the sandbox")?;
         Ok(self.sandbox.serve(listener).await?)
     }
 

@@ -56,7 +56,8 @@ impl Collector {
     /// Opens the store, replays its journal, and builds every provider and dataset. `config` has been checked.
     pub fn open(config: Config, place: &Place, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let data = config.collector.data.clone();
-        let prefix = tidemill_metrics::Config { prefix: "tidemill".into(), ..tidemill_metrics::Config::default() };
+        let prefix =
+            tidemill_metrics::Config { prefix: "tidemill".into(), ..tidemill_metrics::Config::default() };
         let registry = Registry::builder(prefix).build()?;
         let meters = Meters::new(&registry)?;
         let providers = build_providers(&config, place, &registry, Some(&data.join("state")), env)?;
@@ -72,9 +73,13 @@ impl Collector {
             );
         }
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
-        let store = open_store(&data, &datasets)?;
+        let store = store_of(&datasets, tidemill_storage::Config::default())
+            .open(&data)
+            .with_context(|| format!("cannot open the data folder {}", data.display()))?;
         let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
-        let rhythm = Rhythm { group: config.collector.group_commit, publish_every: config.collector.publish_every };
+        let bounds = &config.collector;
+        let rhythm =
+            Rhythm { group: bounds.group_commit, linger: bounds.linger, publish_every: bounds.publish_every };
         let (writer, writing) = Writer::start(store.clone(), rhythm)?;
         Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing })
     }
@@ -113,13 +118,16 @@ pub fn build_providers(
     state: Option<&Path>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<Arc<Provider>>> {
-    let given = Given { collector: &config.collector, http: &config.http, state, limited: place.limited, registry };
+    let given =
+        Given { collector: &config.collector, http: &config.http, state, limited: place.limited, registry };
     let build = |provider: &crate::config::Provider| -> Result<Arc<Provider>> {
         let keys = keys::load(provider, &place.base, env)?;
         for key in &keys {
             place.redactor.register(key.expose());
         }
-        Provider::build(provider, keys, &given).map(Arc::new).with_context(|| format!("provider {:?}", provider.name))
+        Provider::build(provider, keys, &given)
+            .map(Arc::new)
+            .with_context(|| format!("provider {:?}", provider.name))
     };
     config.providers.iter().map(build).collect()
 }
@@ -128,16 +136,15 @@ pub fn build_providers(
 pub fn build_datasets(config: &Config, place: &Place) -> Result<Vec<Arc<Dataset>>> {
     let build = |dataset: &crate::config::Dataset| -> Result<Arc<Dataset>> {
         let provider = config.providers.iter().position(|provider| provider.name == dataset.provider);
-        let provider = provider.with_context(|| format!("dataset {:?}: no provider {:?}", dataset.name, dataset.provider))?;
+        let provider = provider
+            .with_context(|| format!("dataset {:?}: no provider {:?}", dataset.name, dataset.provider))?;
         Dataset::build(dataset, provider, &place.base, &config.http).map(Arc::new)
     };
     config.datasets.iter().map(build).collect()
 }
 
-fn open_store(data: &Path, datasets: &[Arc<Dataset>]) -> Result<Store> {
-    let mut builder = Store::builder(tidemill_storage::Config::default()).table(ledger::table()).table(rows::quarantine_table());
-    for dataset in datasets {
-        builder = builder.table(dataset.table.clone());
-    }
-    builder.open(data).with_context(|| format!("cannot open the data folder {}", data.display()))
+/// The store's builder with every table that a collector of these datasets has.
+pub fn store_of(datasets: &[Arc<Dataset>], config: tidemill_storage::Config) -> tidemill_storage::Builder {
+    let own = Store::builder(config).table(ledger::table()).table(rows::quarantine_table());
+    datasets.iter().fold(own, |builder, dataset| builder.table(dataset.table.clone()))
 }

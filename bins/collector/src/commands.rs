@@ -50,7 +50,11 @@ pub fn dispatch(cli: Cli, surroundings: &Surroundings) -> Result<Exit, Failure> 
 }
 
 /// Reads and checks a configuration. Without a file there is no provider yet: [`crate::builtin`] is to be filled in.
-fn load(configured: &Configured, more: Vec<Flag>, surroundings: &Surroundings) -> Result<Loaded<Config>, Failure> {
+fn load(
+    configured: &Configured,
+    more: Vec<Flag>,
+    surroundings: &Surroundings,
+) -> Result<Loaded<Config>, Failure> {
     let mut sources = Sources::new(surroundings.env.clone());
     sources.not_fields = vec!["TIDEMILL_LOG"];
     if let Some(file) = &configured.config {

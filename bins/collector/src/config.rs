@@ -60,6 +60,9 @@ pub struct Collector {
     pub publish_every: Duration,
     /// Answers committed with one fsync; default 64.
     pub group_commit: usize,
+    /// Time an answer waits for others to share its fsync; default `2ms`.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
 }
 
 impl Default for Collector {
@@ -77,6 +80,7 @@ impl Default for Collector {
             drain: Duration::from_secs(35),
             publish_every: Duration::from_secs(10),
             group_commit: 64,
+            linger: Duration::from_millis(2),
         }
     }
 }
@@ -180,17 +184,25 @@ impl Config {
     /// Checks every bound and every reference, and stops at the first fault.
     pub fn check(&self) -> Result<(), Fault> {
         let c = &self.collector;
-        let bounds = [("workers", c.workers, 1024), ("queue", c.queue, 100_000), ("group_commit", c.group_commit, 4096)];
+        let bounds = [
+            ("workers", c.workers, 1024),
+            ("queue", c.queue, 100_000),
+            ("group_commit", c.group_commit, 4096),
+        ];
         for (field, value, most) in bounds {
             let path = format!("collector.{field}");
             fault(&path, (1..=most).contains(&value), || format!("is {value}; choose 1 to {most}"))?;
         }
-        fault("collector.tries", (1..=100).contains(&c.tries), || format!("is {}; choose 1 to 100", c.tries))?;
+        fault("collector.tries", (1..=100).contains(&c.tries), || {
+            format!("is {}; choose 1 to 100", c.tries)
+        })?;
         fault("collector.give_up_after", c.give_up_after > 0, || "is 0; choose at least 1".into())?;
         fault("provider", !self.providers.is_empty(), || {
             "is missing; add a [[provider]], or run without --config to try the built-in sandbox".into()
         })?;
-        fault("dataset", !self.datasets.is_empty(), || "is missing; add a [[dataset]] that names a provider".into())?;
+        fault("dataset", !self.datasets.is_empty(), || {
+            "is missing; add a [[dataset]] that names a provider".into()
+        })?;
         let mut providers = HashSet::new();
         for (i, provider) in self.providers.iter().enumerate() {
             let path = format!("provider.{i}");
@@ -223,14 +235,17 @@ impl Provider {
         let given = sources.into_iter().filter(|given| *given).count();
         fault(&at("keys"), given <= 1, || format!("give one of keys, keys_env and keys_file, not {given}"))?;
         let scheme = ["http://", "https://"].iter().any(|scheme| self.base_url.starts_with(scheme));
-        fault(&at("base_url"), scheme, || format!("{:?} must start with http:// or https://", self.base_url))?;
+        fault(&at("base_url"), scheme, || {
+            format!("{:?} must start with http:// or https://", self.base_url)
+        })?;
         let generic = self.adapter == "generic";
         let known = generic || Adapter::names().contains(&self.adapter.as_str());
         fault(&at("adapter"), known, || {
             format!("{:?} is unknown; choose {} or generic", self.adapter, Adapter::names().join(", "))
         })?;
         fault(&at("mapping"), self.mapping.is_some() == generic, || match generic {
-            true => "is missing; adapter \"generic\" needs a [provider.mapping] that says where the rows are".into(),
+            true => "is missing; adapter \"generic\" needs a [provider.mapping] that says where the rows are"
+                .into(),
             false => format!("belongs to adapter \"generic\", not to {:?}", self.adapter),
         })
     }
@@ -275,7 +290,8 @@ fn check_name(path: &str, name: &str) -> Result<(), Fault> {
 /// Lines of a list file: trimmed, without comments and empty ones. `path` is relative to `base`.
 pub fn read_list(base: &Path, path: &Path, what: &str) -> anyhow::Result<Vec<String>> {
     let path = base.join(path);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {what} {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {what} {}", path.display()))?;
     let lines = text.lines().map(|l| l.split('#').next().unwrap_or("").trim()).filter(|l| !l.is_empty());
     Ok(lines.map(str::to_owned).collect())
 }

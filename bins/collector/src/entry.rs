@@ -11,7 +11,10 @@ use crate::args::Cli;
 use crate::commands::{Surroundings, dispatch};
 
 /// Runs the program with these arguments and this environment.
-pub fn start(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<Item = (String, String)>) -> ExitCode {
+pub fn start(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -26,6 +29,8 @@ pub fn start(args: impl IntoIterator<Item = OsString>, env: impl IntoIterator<It
     wanted.format = cli.log_format;
     match logs::init(&wanted) {
         Ok(redactor) => finish(dispatch(cli, &Surroundings { env, redactor: redactor.clone() }), &redactor),
-        Err(error) => finish(Err(tidemill_shell::exit::Failure::new(Exit::BAD_INPUT, error)), &Redactor::default()),
+        Err(error) => {
+            finish(Err(tidemill_shell::exit::Failure::new(Exit::BAD_INPUT, error)), &Redactor::default())
+        }
     }
 }

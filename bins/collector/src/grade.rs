@@ -98,7 +98,11 @@ mod tests {
     #[test]
     fn the_guides_edges() {
         let at = |symbols, response| {
-            let graded = grade(&Figures { symbols_per_minute: Some(symbols), response_s: Some(response), ..Figures::default() });
+            let graded = grade(&Figures {
+                symbols_per_minute: Some(symbols),
+                response_s: Some(response),
+                ..Figures::default()
+            });
             (graded[0].grade, graded[1].grade)
         };
         assert_eq!(at(39.9, 10.0), (Some(Grade::Missed), Some(Grade::Missed)));

@@ -30,9 +30,16 @@ pub fn load(provider: &Provider, base: &Path, env: &dyn Fn(&str) -> Option<Strin
     let texts = match (&provider.keys_env, &provider.keys_file) {
         (Some(name), _) => {
             let value = env(name).with_context(|| {
-                format!("provider {:?}: environment variable {name} is not set; keys_env asks for it", provider.name)
+                format!(
+                    "provider {:?}: environment variable {name} is not set; keys_env asks for it",
+                    provider.name
+                )
             })?;
-            value.split(|c: char| c == ',' || c.is_whitespace()).filter(|k| !k.is_empty()).map(str::to_owned).collect()
+            value
+                .split(|c: char| c == ',' || c.is_whitespace())
+                .filter(|k| !k.is_empty())
+                .map(str::to_owned)
+                .collect()
         }
         (None, Some(path)) => read_list(base, path, "keys_file")?,
         (None, None) if provider.keys.is_empty() => return Ok(vec![ApiKey(String::new())]),
@@ -42,8 +49,18 @@ pub fn load(provider: &Provider, base: &Path, env: &dyn Fn(&str) -> Option<Strin
     let mut keys: Vec<ApiKey> = Vec::with_capacity(texts.len());
     for (i, text) in texts.into_iter().enumerate() {
         let clean = !text.trim().is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        ensure!(clean, "provider {:?}: key number {} is empty or holds white space or control characters", provider.name, i + 1);
-        ensure!(!keys.iter().any(|k| k.0 == text), "provider {:?}: key number {} is there twice; its quota would be spent twice as fast", provider.name, i + 1);
+        ensure!(
+            clean,
+            "provider {:?}: key number {} is empty or holds white space or control characters",
+            provider.name,
+            i + 1
+        );
+        ensure!(
+            !keys.iter().any(|k| k.0 == text),
+            "provider {:?}: key number {} is there twice; its quota would be spent twice as fast",
+            provider.name,
+            i + 1
+        );
         keys.push(ApiKey(text));
     }
     Ok(keys)
@@ -59,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_key_cannot_be_printed() {
-        let keys = load(&Provider { keys: vec!["s3cret".into()], ..provider() }, Path::new("."), &|_| None).unwrap();
+        let keys =
+            load(&Provider { keys: vec!["s3cret".into()], ..provider() }, Path::new("."), &|_| None).unwrap();
         assert_eq!(format!("{keys:?}"), "[***]");
         assert_eq!(keys[0].expose(), "s3cret");
     }
@@ -67,7 +85,8 @@ mod tests {
     #[test]
     fn the_environment_gives_several() {
         let p = Provider { keys_env: Some("VENDOR_KEYS".into()), ..provider() };
-        let keys = load(&p, Path::new("."), &|name| (name == "VENDOR_KEYS").then(|| "a, b\nc".into())).unwrap();
+        let keys =
+            load(&p, Path::new("."), &|name| (name == "VENDOR_KEYS").then(|| "a, b\nc".into())).unwrap();
         assert_eq!(keys.iter().map(ApiKey::expose).collect::<Vec<_>>(), ["a", "b", "c"]);
         let error = load(&p, Path::new("."), &|_| None).unwrap_err().to_string();
         assert!(error.contains("VENDOR_KEYS is not set"), "{error}");

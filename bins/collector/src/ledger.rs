@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use tidemill_storage::arrow::arrow_array::cast::AsArray as _;
 use tidemill_storage::arrow::arrow_array::types::{Int64Type, TimestampNanosecondType};
-use tidemill_storage::arrow::arrow_array::{Array as _, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use tidemill_storage::arrow::arrow_array::{
+    Array as _, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
 use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tidemill_storage::{Batches, TableSpec};
 
@@ -97,11 +99,14 @@ impl Ledger {
 
     /// Every entry with its dataset and symbol, in no order.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str, &Entry)> {
-        self.entries.iter().flat_map(|(dataset, of)| of.iter().map(|(s, e)| (dataset.as_str(), s.as_str(), e)))
+        self.entries
+            .iter()
+            .flat_map(|(dataset, of)| of.iter().map(|(s, e)| (dataset.as_str(), s.as_str(), e)))
     }
 
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
-        let column = |name: &str| batch.column_by_name(name).with_context(|| format!("ledger has no column {name}"));
+        let column =
+            |name: &str| batch.column_by_name(name).with_context(|| format!("ledger has no column {name}"));
         let datasets = column("dataset")?.as_string::<i32>();
         let symbols = column("symbol")?.as_string::<i32>();
         let answered = column("answered")?.as_string::<i32>();
@@ -109,12 +114,15 @@ impl Ledger {
         let last = column("last_ts")?.as_primitive::<TimestampNanosecondType>();
         let counts = ["received", "accepted", "quarantined", "duplicate"].map(column);
         let [received, accepted, quarantined, duplicate] = counts;
-        let (received, accepted) = (received?.as_primitive::<Int64Type>(), accepted?.as_primitive::<Int64Type>());
-        let (quarantined, duplicate) = (quarantined?.as_primitive::<Int64Type>(), duplicate?.as_primitive::<Int64Type>());
+        let (received, accepted) =
+            (received?.as_primitive::<Int64Type>(), accepted?.as_primitive::<Int64Type>());
+        let (quarantined, duplicate) =
+            (quarantined?.as_primitive::<Int64Type>(), duplicate?.as_primitive::<Int64Type>());
         for i in 0..batch.num_rows() {
             let entry = Entry {
-                answered: Answered::parse(answered.value(i))
-                    .with_context(|| format!("ledger row {i} holds {:?}, which this version does not know", answered.value(i)))?,
+                answered: Answered::parse(answered.value(i)).with_context(|| {
+                    format!("ledger row {i} holds {:?}, which this version does not know", answered.value(i))
+                })?,
                 at: UNIX_EPOCH + Duration::from_nanos(at.value(i).max(0) as u64),
                 received: received.value(i) as u64,
                 accepted: accepted.value(i) as u64,
@@ -191,7 +199,8 @@ mod tests {
             duplicate: 1,
             last_ts_ns: Some(1_362_096_000_000_000_000),
         };
-        let empty = Entry { answered: Answered::Empty, last_ts_ns: None, received: 0, accepted: 0, ..entry.clone() };
+        let empty =
+            Entry { answered: Answered::Empty, last_ts_ns: None, received: 0, accepted: 0, ..entry.clone() };
         let mut ledger = Ledger::default();
         ledger.take(&row("us_daily", "AAPL", &entry).unwrap()).unwrap();
         ledger.take(&row("us_daily", "NONE", &empty).unwrap()).unwrap();

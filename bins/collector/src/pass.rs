@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,15 @@ use crate::ledger::Answered;
 use crate::load::Load;
 use crate::plan::{Due, Item};
 use crate::report::{Failure, MISSING_NAMED, ResponseMs, Summary};
-use crate::work::{Bench, Done, Failed};
+use crate::work::{Bench, Done, Failed, Kept};
 
 /// Runs one pass over `due`. Ends early when `shutdown` drains, when the store fails, or when no provider is left to ask.
-pub async fn run(collector: &mut Collector, due: Due, shutdown: &Shutdown, progress: &Progress) -> Result<Summary> {
+pub async fn run(
+    collector: &mut Collector,
+    due: Due,
+    shutdown: &Shutdown,
+    progress: &Progress,
+) -> Result<Summary> {
     let pool = pool(collector)?;
     for provider in &collector.providers {
         provider.begin_pass();
@@ -29,7 +35,8 @@ pub async fn run(collector: &mut Collector, due: Due, shutdown: &Shutdown, progr
     let mut load = Load::start();
     let mut waiting = due.items.iter().copied();
     let mut running = FuturesUnordered::new();
-    let room = collector.config.collector.workers + collector.config.collector.queue.min(collector.config.collector.workers);
+    let bounds = &collector.config.collector;
+    let room = bounds.workers + bounds.queue.min(bounds.workers) + bounds.group_commit;
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping = false;
@@ -41,7 +48,7 @@ pub async fn run(collector: &mut Collector, due: Due, shutdown: &Shutdown, progr
         }
         tokio::select! {
             ended = running.next() => match ended {
-                Some((item, result)) => stopping |= tally.take(collector, item, result),
+                Some((item, ended)) => stopping |= tally.take(collector, item, ended),
                 None => break,
             },
             () = shutdown.draining(), if !stopping => {
@@ -63,6 +70,7 @@ pub async fn run(collector: &mut Collector, due: Due, shutdown: &Shutdown, progr
     }
     pool.close(Duration::ZERO).await;
     collector.writer.publish().await?;
+    load.finish();
     let summary = tally.finish(collector, &load);
     show_last(&summary, progress);
     Ok(summary)
@@ -79,16 +87,26 @@ fn pool(collector: &Collector) -> Result<Pool> {
     Pool::builder(bounds).build().context("cannot start the workers")
 }
 
-type Watched = (Item, Result<Done, worker_pool::Error>);
+/// One try of an item.
+type Making = Pin<Box<dyn Future<Output = Result<Kept, worker_pool::JobError>> + Send>>;
 
-async fn watched(item: Item, handle: JobHandle<Done>) -> Watched {
-    (item, handle.await)
+/// How an item ended: with its rows acknowledged, or why not.
+#[derive(Debug)]
+enum Ended {
+    Kept(Done),
+    Lost(Failed),
+    Failed(worker_pool::Error),
 }
 
-fn job(
-    collector: &Collector,
-    item: Item,
-) -> Job<impl FnMut(JobContext) -> std::pin::Pin<Box<dyn Future<Output = Result<Done, worker_pool::JobError>> + Send>> + Send + 'static> {
+async fn watched(item: Item, handle: JobHandle<Kept>) -> (Item, Ended) {
+    let ended = match handle.await {
+        Ok(kept) => kept.done().await.map_or_else(Ended::Lost, Ended::Kept),
+        Err(error) => Ended::Failed(error),
+    };
+    (item, ended)
+}
+
+fn job(collector: &Collector, item: Item) -> Job<impl FnMut(JobContext) -> Making + Send + 'static> {
     let dataset = &collector.datasets[item.dataset];
     let provider = &collector.providers[dataset.provider];
     let bench = Arc::new(Bench {
@@ -101,7 +119,7 @@ fn job(
     let retry = Retry { max: collector.config.collector.tries.saturating_sub(1), ..Retry::STANDARD };
     Job::new(move |_: JobContext| {
         let (bench, symbol) = (Arc::clone(&bench), Arc::clone(&symbol));
-        Box::pin(async move { bench.make(&symbol).await }) as _
+        Box::pin(async move { bench.make(&symbol).await }) as Making
     })
     .retry(retry)
     .group(provider.name.clone())
@@ -133,13 +151,22 @@ impl Tally {
         let symbols = collector.datasets.iter().map(|dataset| dataset.symbols.len() as u64).sum();
         let mut tally = Self {
             begun: Instant::now(),
-            summary: Summary { symbols, fresh: due.fresh, not_asked: due.items.len() as u64, ..Summary::default() },
+            summary: Summary {
+                symbols,
+                fresh: due.fresh,
+                not_asked: due.items.len() as u64,
+                ..Summary::default()
+            },
             reasons: BTreeMap::new(),
             left,
-            before: collector.providers.iter().map(|provider| Counted {
-                summary: provider.counts.summary(&provider.name),
-                response: provider.counts.response.snapshot(),
-            }).collect(),
+            before: collector
+                .providers
+                .iter()
+                .map(|provider| Counted {
+                    summary: provider.counts.summary(&provider.name),
+                    response: provider.counts.response.snapshot(),
+                })
+                .collect(),
         };
         for item in &due.refused {
             tally.fail(collector, *item, "the provider does not know the symbol (answered before)");
@@ -148,12 +175,12 @@ impl Tally {
     }
 
     /// Takes an item's end; true when the pass must stop.
-    fn take(&mut self, collector: &mut Collector, item: Item, result: Result<Done, worker_pool::Error>) -> bool {
+    fn take(&mut self, collector: &mut Collector, item: Item, ended: Ended) -> bool {
         let dataset = Arc::clone(&collector.datasets[item.dataset]);
         let symbol = &dataset.symbols[item.symbol];
         self.left[dataset.provider] -= 1;
-        match result {
-            Ok(done) => {
+        match ended {
+            Ended::Kept(done) => {
                 self.summary.not_asked -= 1;
                 self.summary.rows_received += done.entry.received;
                 self.summary.rows_quarantined += done.entry.quarantined;
@@ -176,38 +203,49 @@ impl Tally {
                 collector.ledger.put(&dataset.name, symbol, done.entry);
                 false
             }
-            Err(error) => self.take_failure(collector, item, error),
+            Ended::Lost(failed) => self.take_cause(collector, item, &failed),
+            Ended::Failed(error) => self.take_failure(collector, item, &error),
         }
     }
 
-    fn take_failure(&mut self, collector: &Collector, item: Item, error: worker_pool::Error) -> bool {
-        let closed = error.kind() == worker_pool::ErrorKind::Closed;
-        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Failed>());
+    fn take_failure(&mut self, collector: &Collector, item: Item, error: &worker_pool::Error) -> bool {
+        if error.kind() == worker_pool::ErrorKind::Closed {
+            self.miss(collector, item);
+            return false;
+        }
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Failed>());
         match cause {
-            _ if closed => self.miss(collector, item),
-            Some(Failed::GivenUp { provider, why }) => {
+            Some(failed) => self.take_cause(collector, item, failed),
+            None => {
+                self.summary.not_asked -= 1;
+                self.fail(collector, item, &error.to_string());
+                false
+            }
+        }
+    }
+
+    fn take_cause(&mut self, collector: &Collector, item: Item, failed: &Failed) -> bool {
+        match failed {
+            Failed::GivenUp { provider, why } => {
                 self.end_early(&format!("{provider}: {why}"));
                 self.miss(collector, item);
+                false
             }
-            Some(Failed::Store(why)) => {
+            Failed::Store(why) => {
                 tracing::error!(why, "the pass stops: rows could not be kept");
                 self.summary.not_asked -= 1;
                 self.end_early(why);
                 self.fail(collector, item, why);
-                return true;
+                true
             }
-            Some(failed) => {
+            Failed::NoAnswer { .. } => {
                 self.summary.not_asked -= 1;
                 let dataset = &collector.datasets[item.dataset];
                 tracing::warn!(dataset = dataset.name, symbol = %dataset.symbols[item.symbol], %failed, "failed");
                 self.fail(collector, item, &failed.to_string());
-            }
-            None => {
-                self.summary.not_asked -= 1;
-                self.fail(collector, item, &error.to_string());
+                false
             }
         }
-        false
     }
 
     fn fail(&mut self, collector: &Collector, item: Item, why: &str) {
@@ -274,7 +312,12 @@ fn show(collector: &Collector, tally: &Tally, progress: &Progress) {
         .zip(&tally.before)
         .map(|(provider, before)| provider.counts.summary(&provider.name).refused - before.summary.refused)
         .sum();
-    let eta = collector.providers.iter().zip(&tally.left).map(|(provider, left)| provider.pool.forecast(*left)).max();
+    let eta = collector
+        .providers
+        .iter()
+        .zip(&tally.left)
+        .map(|(provider, left)| provider.pool.forecast(*left))
+        .max();
     let s = &tally.summary;
     let rows = s.rows_stored;
     let fields: [(&str, &dyn Display); 3] = [("refused", &refused), ("failed", &s.failed), ("rows", &rows)];

@@ -63,7 +63,13 @@ impl<S, J> Layer<S> for PermitLayer<J> {
 
     fn layer(&self, inner: S) -> Paid<S, J> {
         let Self { pool, keys, max_wait, judge } = self;
-        Paid { inner, pool: pool.clone(), keys: Arc::clone(keys), max_wait: *max_wait, judge: Arc::clone(judge) }
+        Paid {
+            inner,
+            pool: pool.clone(),
+            keys: Arc::clone(keys),
+            max_wait: *max_wait,
+            judge: Arc::clone(judge),
+        }
     }
 }
 
@@ -80,7 +86,13 @@ pub struct Paid<S, J> {
 impl<S: Clone, J> Clone for Paid<S, J> {
     fn clone(&self) -> Self {
         let Self { inner, pool, keys, max_wait, judge } = self;
-        Self { inner: inner.clone(), pool: pool.clone(), keys: Arc::clone(keys), max_wait: *max_wait, judge: Arc::clone(judge) }
+        Self {
+            inner: inner.clone(),
+            pool: pool.clone(),
+            keys: Arc::clone(keys),
+            max_wait: *max_wait,
+            judge: Arc::clone(judge),
+        }
     }
 }
 
@@ -124,7 +136,7 @@ where
                 Ok(answer)
             }
             Err(error) => {
-                let outcome = if error.maybe_sent() { Outcome::Unanswered } else { Outcome::Unanswered };
+                let outcome = if error.maybe_sent() { Outcome::Unanswered } else { Outcome::Unsent };
                 flight.answered(outcome)?;
                 Err(error.into())
             }
@@ -175,7 +187,9 @@ impl Wallet {
     /// Puts the key's text where [`KEY_HERE`] stands. A redirect's target comes back with the key that was used before:
     /// it is replaced as well, so that the key that pays is the key that is sent.
     fn put(&self, index: KeyIndex, mut call: Call) -> Call {
-        let (Some(key), Some(encoded)) = (self.keys.get(index.get()), self.encoded.get(index.get())) else { return call };
+        let (Some(key), Some(encoded)) = (self.keys.get(index.get()), self.encoded.get(index.get())) else {
+            return call;
+        };
         if let Some(uri) = self.in_uri(&call.uri, &encoded.0) {
             call.uri = uri;
         }

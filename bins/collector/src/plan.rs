@@ -26,7 +26,9 @@ impl Freshness {
         match *self {
             Self::Age(age) => now.duration_since(at).is_ok_and(|passed| passed < age),
             Self::Sessions { calendar, settle } => {
-                let closed = calendar.last_completed_session(now - settle).and_then(|day| calendar.close_time_utc(day));
+                let closed = calendar
+                    .last_completed_session(now - settle)
+                    .and_then(|day| calendar.close_time_utc(day));
                 closed.is_some_and(|close| at >= close + settle)
             }
         }
@@ -38,8 +40,10 @@ impl Freshness {
             Self::Age(age) => (oldest + age).max(now),
             Self::Sessions { calendar, settle } => {
                 let today = Date::from_ts_ns(nanos(now - settle));
-                let days = (0..=14).map(|ahead| today.plus_days(ahead)).filter(|day| calendar.is_session(*day));
-                let mut turns = days.filter_map(|day| calendar.close_time_utc(day)).map(|close| close + settle);
+                let days =
+                    (0..=14).map(|ahead| today.plus_days(ahead)).filter(|day| calendar.is_session(*day));
+                let mut turns =
+                    days.filter_map(|day| calendar.close_time_utc(day)).map(|close| close + settle);
                 turns.find(|turn| *turn > now).unwrap_or(now + Duration::from_secs(86_400))
             }
         }
@@ -83,7 +87,9 @@ pub fn due(wanted: &[Wanted<'_>], ledger: &Ledger, now: SystemTime) -> Due {
     for (dataset, want) in wanted.iter().enumerate() {
         for (symbol, name) in want.symbols.iter().enumerate() {
             match ledger.get(want.name, name).filter(|entry| want.freshness.is_fresh(entry.at, now)) {
-                Some(entry) if entry.answered == Answered::Refused => due.refused.push(Item { dataset, symbol }),
+                Some(entry) if entry.answered == Answered::Refused => {
+                    due.refused.push(Item { dataset, symbol })
+                }
                 Some(_) => due.fresh += 1,
                 None => due.items.push(Item { dataset, symbol }),
             }
@@ -112,7 +118,9 @@ mod tests {
     #[test]
     fn an_answer_lasts_until_the_next_session_has_settled() {
         let asked = at(FRIDAY, 22);
-        for (days, hours, fresh) in [(0, 23, true), (1, 12, true), (2, 12, true), (3, 21, true), (3, 22, false)] {
+        for (days, hours, fresh) in
+            [(0, 23, true), (1, 12, true), (2, 12, true), (3, 21, true), (3, 22, false)]
+        {
             assert_eq!(xnys().is_fresh(asked, at(FRIDAY + days, hours)), fresh, "{days} days {hours} h");
         }
         assert!(!xnys().is_fresh(at(FRIDAY, 21), at(FRIDAY, 22)), "asked before the bar was final");
@@ -120,8 +128,14 @@ mod tests {
 
     #[test]
     fn the_next_turn_skips_the_weekend() {
-        assert_eq!(xnys().next_turn(at(FRIDAY, 22), at(FRIDAY, 22)), at(FRIDAY + 3, 21) + Duration::from_secs(1_800));
-        assert_eq!(xnys().next_turn(at(FRIDAY, 9), at(FRIDAY, 9)), at(FRIDAY, 21) + Duration::from_secs(1_800));
+        assert_eq!(
+            xnys().next_turn(at(FRIDAY, 22), at(FRIDAY, 22)),
+            at(FRIDAY + 3, 21) + Duration::from_secs(1_800)
+        );
+        assert_eq!(
+            xnys().next_turn(at(FRIDAY, 9), at(FRIDAY, 9)),
+            at(FRIDAY, 21) + Duration::from_secs(1_800)
+        );
     }
 
     #[test]
@@ -135,7 +149,15 @@ mod tests {
     #[test]
     fn only_what_is_stale_or_unknown_is_due() {
         let mut ledger = Ledger::default();
-        let entry = |at, answered| Entry { answered, at, received: 1, accepted: 1, quarantined: 0, duplicate: 0, last_ts_ns: None };
+        let entry = |at, answered| Entry {
+            answered,
+            at,
+            received: 1,
+            accepted: 1,
+            quarantined: 0,
+            duplicate: 0,
+            last_ts_ns: None,
+        };
         ledger.put("d", "FRESH", entry(at(10, 0), Answered::Rows));
         ledger.put("d", "STALE", entry(at(8, 0), Answered::Rows));
         ledger.put("d", "BAD", entry(at(10, 0), Answered::Refused));

@@ -1,8 +1,8 @@
 //! One provider at work: its adapter, its keys and quota, its HTTP layers, and what was counted of it.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
@@ -33,6 +33,7 @@ pub struct Provider {
     /// What was counted.
     pub counts: Arc<Counts>,
     failures_in_a_row: AtomicU32,
+    last_failure: Mutex<String>,
     give_up_after: u32,
     drained: AtomicBool,
     limited: bool,
@@ -108,6 +109,8 @@ impl Provider {
             None => Adapter::by_name(&config.adapter)?,
         };
         let limits = if limited { config.limits.clone() } else { Vec::new() };
+        // Where nothing is limited there is no past to remember.
+        let remembers = !limits.is_empty();
         let quota = tidemill_rate_limit::Config {
             limits,
             concurrency: config.concurrency,
@@ -116,7 +119,7 @@ impl Provider {
             ..tidemill_rate_limit::Config::default()
         };
         let mut builder = KeyPool::builder(quota).key_names(keys.iter().map(ApiKey::expose));
-        if let Some(state) = state.filter(|_| limited) {
+        if let Some(state) = state.filter(|_| remembers) {
             std::fs::create_dir_all(state).with_context(|| format!("cannot create {}", state.display()))?;
             builder = builder.stamps(FileStamps::open(state.join(format!("{}.stamps", config.name)))?);
         }
@@ -143,6 +146,7 @@ impl Provider {
             pool,
             counts,
             failures_in_a_row: AtomicU32::new(0),
+            last_failure: Mutex::default(),
             give_up_after: collector.give_up_after,
             drained: AtomicBool::new(false),
             limited,
@@ -166,14 +170,16 @@ impl Provider {
     }
 
     /// Why nobody should be asked any more in this pass.
-    pub fn given_up(&self) -> Option<&'static str> {
+    pub fn given_up(&self) -> Option<String> {
         if self.drained.load(Ordering::Relaxed) {
-            Some("the quota is used up")
-        } else if self.failures_in_a_row.load(Ordering::Relaxed) >= self.give_up_after {
-            Some("the provider is down")
-        } else {
-            None
+            return Some("the quota is used up".into());
         }
+        let failures = self.failures_in_a_row.load(Ordering::Relaxed);
+        if failures < self.give_up_after {
+            return None;
+        }
+        let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(format!("the provider is down, {failures} failures in a row; the last: {last}"))
     }
 
     /// A new pass begins: what was given up is tried again.
@@ -214,8 +220,10 @@ impl Provider {
             .map_err(|error| bad(&error.to_string()))?;
         let mut call = Call::get(uri);
         for (name, value) in &parts.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("a header name of the mapping is not valid"))?;
-            let value = HeaderValue::from_str(value).map_err(|_| bad("a header value of the mapping is not valid"))?;
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| bad("a header name of the mapping is not valid"))?;
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| bad("a header value of the mapping is not valid"))?;
             call.headers.insert(name, value);
         }
         Ok(call)
@@ -223,17 +231,25 @@ impl Provider {
 
     fn learn(&self, read: &Result<Read, PaidError>) {
         match read {
-            Ok(read) if matches!(read.reading.class, Class::ServerError | Class::Malformed | Class::Blocked) => {
-                self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            Ok(read)
+                if matches!(read.reading.class, Class::ServerError | Class::Malformed | Class::Blocked) =>
+            {
+                let said = read.reading.message.as_deref().unwrap_or("no usable answer");
+                self.fail(self.scrub(&format!("HTTP {}: {said}", read.status)));
             }
             Ok(_) => self.failures_in_a_row.store(0, Ordering::Relaxed),
             Err(PaidError::Drained(_)) => self.drained.store(true, Ordering::Relaxed),
-            Err(PaidError::Fetch(_)) => {
-                self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            Err(PaidError::Fetch(error)) => {
                 self.counts.unanswered.inc();
+                self.fail(error.to_string());
             }
             Err(PaidError::Limiter(_) | PaidError::BadRequest(_)) => {}
         }
+    }
+
+    fn fail(&self, why: String) {
+        self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 }
 
@@ -243,8 +259,14 @@ impl Base {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             anyhow::bail!("base_url {url:?} needs a scheme and a host, as in \"https://api.example.com\"");
         };
-        anyhow::ensure!(uri.query().is_none(), "base_url {url:?} must not have a query; the adapter adds its own");
-        anyhow::ensure!(!authority.as_str().contains('@'), "base_url must not hold a user or password; use keys");
+        anyhow::ensure!(
+            uri.query().is_none(),
+            "base_url {url:?} must not have a query; the adapter adds its own"
+        );
+        anyhow::ensure!(
+            !authority.as_str().contains('@'),
+            "base_url must not hold a user or password; use keys"
+        );
         let path = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { scheme: scheme.to_owned(), authority: authority.to_string(), path })
     }
@@ -273,24 +295,29 @@ impl Counts {
             let index = index.to_string();
             let labels = [("provider", provider), ("key", index.as_str())];
             Ok(KeyCounts {
-                requests: registry.counter("requests_total", "Attempts sent, by key in the order configured.").with(&labels)?,
-                refused: registry.counter("requests_refused_total", "Attempts the provider refused.").with(&labels)?,
+                requests: registry
+                    .counter("requests_total", "Attempts sent, by key in the order configured.")
+                    .with(&labels)?,
+                refused: registry
+                    .counter("requests_refused_total", "Attempts the provider refused.")
+                    .with(&labels)?,
             })
         };
         let of = [("provider", provider)];
         Ok(Self {
             keys: (0..keys).map(key).collect::<Result<_>>()?,
-            response: registry.histogram("request_duration_seconds", "From the request to the last byte of its answer.").with(&of)?,
-            unanswered: registry.counter("requests_unanswered_total", "Attempts that brought no answer.").with(&of)?,
+            response: registry
+                .histogram("request_duration_seconds", "From the request to the last byte of its answer.")
+                .with(&of)?,
+            unanswered: registry
+                .counter("requests_unanswered_total", "Attempts that brought no answer.")
+                .with(&of)?,
         })
     }
 
     /// Requests and refusals by key.
     pub fn summary(&self, name: &str) -> ProviderSummary {
-        let of = |key: &KeyCounts| KeySummary {
-            requests: key.requests.get(),
-            refused: key.refused.get(),
-        };
+        let of = |key: &KeyCounts| KeySummary { requests: key.requests.get(), refused: key.refused.get() };
         let keys: Vec<KeySummary> = self.keys.iter().map(of).collect();
         ProviderSummary {
             name: name.to_owned(),

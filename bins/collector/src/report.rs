@@ -136,18 +136,42 @@ impl Summary {
     pub fn render(&self) -> String {
         let mut out = String::new();
         let verdict = if self.is_complete() { "complete" } else { "INCOMPLETE" };
-        let _ = writeln!(out, "{verdict}: {} of {} symbols are fresh ({} asked for now, {} before), {:.1} s",
-            self.answered + self.fresh, self.symbols, self.answered, self.fresh, self.elapsed_s);
+        let _ = writeln!(
+            out,
+            "{verdict}: {} of {} symbols are fresh ({} asked for now, {} before), {:.1} s",
+            self.answered + self.fresh,
+            self.symbols,
+            self.answered,
+            self.fresh,
+            self.elapsed_s
+        );
         let _ = writeln!(out, "  requests  {} sent, {} refused", self.requests, self.refused);
         for p in &self.providers {
             let keys: Vec<_> = p.keys.iter().map(|k| format!("{}/{}", k.requests, k.refused)).collect();
-            let _ = writeln!(out, "    {:<12} {} sent, {} refused; by key {}", p.name, p.requests, p.refused, keys.join(" "));
+            let _ = writeln!(
+                out,
+                "    {:<12} {} sent, {} refused; by key {}",
+                p.name,
+                p.requests,
+                p.refused,
+                keys.join(" ")
+            );
         }
-        let _ = writeln!(out, "  rows      {} received = {} stored + {} quarantined + {} duplicate{}",
-            self.rows_received, self.rows_stored, self.rows_quarantined, self.rows_duplicate,
-            if self.is_balanced() { "" } else { "  DOES NOT BALANCE; please report this" });
+        let _ = writeln!(
+            out,
+            "  rows      {} received = {} stored + {} quarantined + {} duplicate{}",
+            self.rows_received,
+            self.rows_stored,
+            self.rows_quarantined,
+            self.rows_duplicate,
+            if self.is_balanced() { "" } else { "  DOES NOT BALANCE; please report this" }
+        );
         let r = &self.response_ms;
-        let _ = writeln!(out, "  response  mean {:.0} ms, p50 {:.0}, p95 {:.0}, p99 {:.0}", r.mean, r.p50, r.p95, r.p99);
+        let _ = writeln!(
+            out,
+            "  response  mean {:.0} ms, p50 {:.0}, p95 {:.0}, p99 {:.0}",
+            r.mean, r.p50, r.p95, r.p99
+        );
         for graded in &self.grades {
             let grade = graded.grade.map_or("not measured", Grade::as_str);
             let value = graded.value.map_or_else(|| "-".into(), |v| format!("{v:.1}"));
@@ -162,8 +186,15 @@ impl Summary {
         if !self.is_complete() {
             let missing = self.symbols - self.answered - self.fresh;
             let named = self.missing.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(" ");
-            let _ = writeln!(out, "  missing   {missing} symbols: {named}{}", if missing > 8 { " …" } else { "" });
-            let _ = writeln!(out, "  What was stored is kept; run the same command again to fetch only what is missing.");
+            let _ = writeln!(
+                out,
+                "  missing   {missing} symbols: {named}{}",
+                if missing > 8 { " …" } else { "" }
+            );
+            let _ = writeln!(
+                out,
+                "  What was stored is kept; run the same command again to fetch only what is missing."
+            );
         }
         out
     }
@@ -189,7 +220,9 @@ mod tests {
             ..Summary::default()
         };
         let text = summary.render();
-        for part in ["INCOMPLETE: 2 of 3", "us_daily/MSFT", "provider answered 500", "run the same command again"] {
+        for part in
+            ["INCOMPLETE: 2 of 3", "us_daily/MSFT", "provider answered 500", "run the same command again"]
+        {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains("DOES NOT BALANCE"));

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use anyhow::Result;
 use tidemill_market::{Bars, Quarantined, Volume};
 use tidemill_storage::arrow::arrow_array::{
-    Array as _, ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    Array as _, ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray,
 };
 use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tidemill_storage::{Partition, TableSpec};
@@ -27,7 +28,8 @@ const RAW_MAX: usize = 64 << 10;
 pub fn bars_table(dataset: &Dataset, daily: bool) -> TableSpec {
     let partition =
         if daily { Partition::Year { column: "ts".into() } } else { Partition::Day { column: "ts".into() } };
-    TableSpec::new(&dataset.name, bars_schema(dataset.fractional_volume), ["symbol", "ts"]).partition(partition)
+    TableSpec::new(&dataset.name, bars_schema(dataset.fractional_volume), ["symbol", "ts"])
+        .partition(partition)
 }
 
 /// Columns of a dataset of bars.
@@ -75,8 +77,15 @@ pub fn quarantine_table() -> TableSpec {
 }
 
 /// Quarantined rows of one answer.
-pub fn quarantine_batch(dataset: &str, symbol: &str, at: SystemTime, rows: &[Quarantined]) -> Result<RecordBatch> {
-    let text = |value: &str| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows.len()))) as ArrayRef;
+pub fn quarantine_batch(
+    dataset: &str,
+    symbol: &str,
+    at: SystemTime,
+    rows: &[Quarantined],
+) -> Result<RecordBatch> {
+    let text = |value: &str| {
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows.len()))) as ArrayRef
+    };
     let rules = StringArray::from_iter_values(rows.iter().map(|q| q.rule.id()));
     let reasons = StringArray::from_iter_values(rows.iter().map(|q| q.reason.as_str()));
     let raw = BinaryArray::from_iter_values(rows.iter().map(|q| &q.raw[..q.raw.len().min(RAW_MAX)]));
@@ -85,7 +94,13 @@ pub fn quarantine_batch(dataset: &str, symbol: &str, at: SystemTime, rows: &[Qua
 }
 
 /// An answer that was unreadable as a whole, kept as one row without a time.
-pub fn unreadable_batch(dataset: &str, symbol: &str, at: SystemTime, reason: &str, body: &[u8]) -> Result<RecordBatch> {
+pub fn unreadable_batch(
+    dataset: &str,
+    symbol: &str,
+    at: SystemTime,
+    reason: &str,
+    body: &[u8],
+) -> Result<RecordBatch> {
     let one = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
     let raw = BinaryArray::from_iter_values([&body[..body.len().min(RAW_MAX)]]);
     let ts = TimestampNanosecondArray::from(vec![None::<i64>]);
@@ -103,7 +118,8 @@ fn finish_quarantine(
     ts: TimestampNanosecondArray,
 ) -> Result<RecordBatch> {
     let rows = rules.len();
-    let at = TimestampNanosecondArray::from_iter_values(std::iter::repeat_n(nanos(at), rows)).with_timezone("UTC");
+    let at =
+        TimestampNanosecondArray::from_iter_values(std::iter::repeat_n(nanos(at), rows)).with_timezone("UTC");
     let ordinal = Int64Array::from_iter_values(0..rows as i64);
     let columns: Vec<ArrayRef> = vec![
         dataset,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
-use tidemill_shell::exit::Exit;
+use tidemill_shell::exit::{Exit, Failure, OrExit as _};
 use tidemill_shell::progress::{Progress, Style};
 use tidemill_shell::serve::{self, Server};
 use tidemill_shell::signals::Shutdown;
@@ -33,10 +33,10 @@ pub struct Options {
 const NAP: Duration = Duration::from_secs(60);
 
 /// Runs passes until there is nothing left to wait for, and closes the collector.
-pub async fn run(mut collector: Collector, options: &Options, shutdown: &Shutdown) -> Result<Exit> {
+pub async fn run(mut collector: Collector, options: &Options, shutdown: &Shutdown) -> Result<Exit, Failure> {
     let health = Arc::new(Mutex::new(Health::default()));
     let bridge = Bridge::new(&collector, Arc::clone(&health))?;
-    let server = listen(options, bridge, shutdown).await?;
+    let server = listen(options, bridge, shutdown).await.or_exit(Exit::BAD_INPUT)?;
     let ended = passes(&mut collector, options, shutdown, &health).await;
     if let Some(server) = server {
         server.close(Duration::from_secs(5)).await;
@@ -50,12 +50,24 @@ pub async fn run(mut collector: Collector, options: &Options, shutdown: &Shutdow
 async fn listen(options: &Options, bridge: Bridge, shutdown: &Shutdown) -> Result<Option<Server>> {
     let Some(addr) = options.listen else { return Ok(None) };
     let ending = shutdown.clone();
-    let server = serve::serve(addr, bridge.router(), serve::Limits::default(), async move { ending.immediate().await }).await?;
+    let server =
+        serve::serve(
+            addr,
+            bridge.router(),
+            serve::Limits::default(),
+            async move { ending.immediate().await },
+        )
+        .await?;
     tracing::info!(addr = %server.addr(), "serving /health and /metrics");
     Ok(Some(server))
 }
 
-async fn passes(collector: &mut Collector, options: &Options, shutdown: &Shutdown, health: &Mutex<Health>) -> Result<Exit> {
+async fn passes(
+    collector: &mut Collector,
+    options: &Options,
+    shutdown: &Shutdown,
+    health: &Mutex<Health>,
+) -> Result<Exit> {
     loop {
         let due = collector.due(SystemTime::now());
         if options.once || !due.items.is_empty() {

@@ -1,10 +1,9 @@
 //! One work item from the question to the acknowledged rows.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anyhow::Result;
-use tidemill_market::{Class, Refused};
+use tidemill_market::{Bars, Class, Quarantined, Refused};
 use tidemill_storage::Changes;
 use tidemill_worker_pool::JobError;
 
@@ -13,7 +12,27 @@ use crate::ledger::{self, Answered, Entry};
 use crate::permit::PaidError;
 use crate::provider::{Provider, Read};
 use crate::rows;
-use crate::writer::Writer;
+use crate::writer::{Acknowledgement, Writer};
+
+/// An answered item whose rows are on their way to the disk.
+#[derive(Debug)]
+pub struct Kept {
+    table: String,
+    entry: Entry,
+    message: Option<String>,
+    acknowledgement: Acknowledgement,
+}
+
+impl Kept {
+    /// Waits until the rows are kept, and accounts for each of them.
+    pub async fn done(self) -> Result<Done, Failed> {
+        let receipt =
+            self.acknowledgement.kept().await.map_err(|error| Failed::Store(format!("{error:#}")))?;
+        let rows = receipt.table(&self.table);
+        let Self { entry, message, .. } = self;
+        Ok(Done { duplicate: entry.duplicate + rows.duplicate, stored: rows.stored, entry, message })
+    }
+}
 
 /// What an item came to, with its rows accounted for.
 #[derive(Clone, Debug)]
@@ -68,10 +87,10 @@ pub struct Bench {
 impl Bench {
     /// Makes one try. Refusals are waited out within it, since the limiter knows how long; other failures are the
     /// worker pool's to repeat.
-    pub async fn make(&self, symbol: &Arc<str>) -> Result<Done, JobError> {
+    pub async fn make(&self, symbol: &Arc<str>) -> Result<Kept, JobError> {
         for _ in 0..=self.refusals {
             if let Some(why) = self.provider.given_up() {
-                return Err(self.given_up(why.to_owned()));
+                return Err(self.given_up(why));
             }
             let read = match self.provider.ask(&self.dataset, symbol).await {
                 Ok(read) => read,
@@ -80,14 +99,22 @@ impl Bench {
             match read.reading.class {
                 Class::Ok => return self.keep(symbol, Answered::Rows, read).await,
                 Class::Empty => return self.keep(symbol, Answered::Empty, read).await,
-                Class::Refused(Refused::UnknownSymbol) => return self.keep(symbol, Answered::Refused, read).await,
+                Class::Refused(Refused::UnknownSymbol) => {
+                    return self.keep(symbol, Answered::Refused, read).await;
+                }
                 Class::Refused(Refused::KeyRevoked) => continue,
                 Class::Refused(_) => return Err(JobError::fatal(self.failed("refuses", &read))),
                 Class::Throttled | Class::Blocked if self.provider.is_limited() => continue,
-                Class::Throttled | Class::Blocked => return Err(JobError::retriable(self.failed("asks to wait", &read))),
+                Class::Throttled | Class::Blocked => {
+                    return Err(JobError::retriable(self.failed("asks to wait", &read)));
+                }
                 Class::ServerError => return Err(JobError::retriable(self.failed("failed", &read))),
                 Class::Malformed => return Err(self.unreadable(symbol, read).await),
-                _ => return Err(JobError::fatal(self.failed("answered in a way this version does not know", &read))),
+                _ => {
+                    return Err(JobError::fatal(
+                        self.failed("answered in a way this version does not know", &read),
+                    ));
+                }
             }
         }
         let why = format!("refused {} times in a row", self.refusals + 1);
@@ -95,7 +122,7 @@ impl Bench {
     }
 
     /// Commits the answer's rows, its quarantine and the ledger's entry as one.
-    async fn keep(&self, symbol: &Arc<str>, answered: Answered, read: Read) -> Result<Done, JobError> {
+    async fn keep(&self, symbol: &Arc<str>, answered: Answered, read: Read) -> Result<Kept, JobError> {
         let reading = read.reading;
         let entry = Entry {
             answered,
@@ -109,45 +136,35 @@ impl Bench {
         for flag in &reading.flags {
             tracing::debug!(dataset = self.dataset.name, %symbol, rule = flag.rule.id(), reason = flag.reason, "flag");
         }
-        let changes = self.changes(symbol, &entry, read.at, reading.bars, &reading.quarantined);
-        let changes = changes.map_err(|error| JobError::fatal(Failed::Store(format!("{error:#}"))))?;
-        let receipt = self.writer.commit(changes).await.map_err(|error| JobError::fatal(Failed::Store(format!("{error:#}"))))?;
-        let kept = receipt.tables.iter().find(|table| table.name == self.dataset.name);
-        let (stored, known) = kept.map_or((0, 0), |table| (table.stored, table.duplicate));
-        Ok(Done { duplicate: entry.duplicate + known, stored, entry, message: reading.message })
-    }
-
-    fn changes(
-        &self,
-        symbol: &str,
-        entry: &Entry,
-        at: SystemTime,
-        bars: tidemill_market::Bars,
-        quarantined: &[tidemill_market::Quarantined],
-    ) -> Result<Changes> {
-        let name = &self.dataset.name;
-        let mut changes = Changes::new().upsert(ledger::TABLE, ledger::row(name, symbol, entry)?);
-        if !bars.is_empty() {
-            changes = changes.upsert(name, rows::bars_batch(&self.dataset.schema, bars)?);
+        let changes = changes(&self.dataset, symbol, &entry, reading.bars, &reading.quarantined);
+        let table = self.dataset.name.clone();
+        let acknowledgement = match changes {
+            Ok(changes) => self.writer.commit(changes).await,
+            Err(error) => Err(error),
+        };
+        match acknowledgement {
+            Ok(acknowledgement) => Ok(Kept { table, entry, message: reading.message, acknowledgement }),
+            Err(error) => Err(JobError::fatal(Failed::Store(format!("{error:#}")))),
         }
-        if !quarantined.is_empty() {
-            changes = changes.upsert(rows::QUARANTINE, rows::quarantine_batch(name, symbol, at, quarantined)?);
-        }
-        Ok(changes)
     }
 
     /// An answer nobody could read is kept as evidence, and asked for again.
     async fn unreadable(&self, symbol: &str, read: Read) -> JobError {
         let failed = self.failed("answered something unreadable", &read);
-        let row = rows::unreadable_batch(&self.dataset.name, symbol, read.at, &failed.to_string(), &read.body);
+        let row =
+            rows::unreadable_batch(&self.dataset.name, symbol, read.at, &failed.to_string(), &read.body);
         let kept = match row {
-            Ok(row) => self.writer.commit(Changes::new().upsert(rows::QUARANTINE, row)).await.map(drop),
+            Ok(row) => self.evidence(row).await,
             Err(error) => Err(error),
         };
         match kept {
             Ok(()) => JobError::retriable(failed),
             Err(error) => JobError::fatal(Failed::Store(format!("{error:#}"))),
         }
+    }
+
+    async fn evidence(&self, row: tidemill_storage::arrow::arrow_array::RecordBatch) -> Result<()> {
+        self.writer.commit(Changes::new().upsert(rows::QUARANTINE, row)).await?.kept().await.map(drop)
     }
 
     fn failed(&self, what: &str, read: &Read) -> Failed {
@@ -170,4 +187,24 @@ impl Bench {
     fn given_up(&self, why: String) -> JobError {
         JobError::fatal(Failed::GivenUp { provider: self.provider.name.clone(), why })
     }
+}
+
+/// Everything one answer changes, as one commit: the ledger's entry, the rows, and what went into quarantine.
+pub fn changes(
+    dataset: &Dataset,
+    symbol: &str,
+    entry: &Entry,
+    bars: Bars,
+    quarantined: &[Quarantined],
+) -> Result<Changes> {
+    let name = &dataset.name;
+    let mut changes = Changes::new().upsert(ledger::TABLE, ledger::row(name, symbol, entry)?);
+    if !bars.is_empty() {
+        changes = changes.upsert(name, rows::bars_batch(&dataset.schema, bars)?);
+    }
+    if !quarantined.is_empty() {
+        changes =
+            changes.upsert(rows::QUARANTINE, rows::quarantine_batch(name, symbol, entry.at, quarantined)?);
+    }
+    Ok(changes)
 }

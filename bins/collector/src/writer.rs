@@ -1,6 +1,8 @@
 //! The one thread that writes: groups commits under one fsync, and publishes from time to time.
 //!
-//! Answers come through a bounded channel, so a slow disk slows the asking down instead of filling the memory.
+//! Answers come through a bounded channel, so a slow disk slows the asking down instead of filling the memory. Nobody
+//! waits for an acknowledgement before asking for the next symbol, so the thread may linger for a moment and make one
+//! fsync serve many answers.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 pub struct Rhythm {
     /// Commits under one fsync, at most.
     pub group: usize,
+    /// Time a commit waits for others to share its fsync.
+    pub linger: Duration,
     /// Time between publishes while there is something new.
     pub publish_every: Duration,
 }
@@ -25,7 +29,7 @@ pub struct Writer {
 }
 
 enum Order {
-    Commit(Changes, oneshot::Sender<Result<Receipt>>),
+    Commit(Changes, Reply),
     Publish(oneshot::Sender<Result<()>>),
 }
 
@@ -40,11 +44,11 @@ impl Writer {
         Ok((Self { to_thread }, thread))
     }
 
-    /// Commits; the rows are kept whatever happens once this returns `Ok`.
-    pub async fn commit(&self, changes: Changes) -> Result<Receipt> {
+    /// Hands changes over; waits only where the thread is behind by a whole channel.
+    pub async fn commit(&self, changes: Changes) -> Result<Acknowledgement> {
         let (reply, answer) = oneshot::channel();
         self.send(Order::Commit(changes, reply)).await?;
-        answer.await.map_err(|_| gone())?
+        Ok(Acknowledgement(answer))
     }
 
     /// Makes every committed row visible to readers.
@@ -56,6 +60,17 @@ impl Writer {
 
     async fn send(&self, order: Order) -> Result<()> {
         self.to_thread.send(order).await.map_err(|_| gone())
+    }
+}
+
+/// A commit on its way. Until it says `Ok` a crash may lose the rows; from then on none does.
+#[derive(Debug)]
+pub struct Acknowledgement(oneshot::Receiver<Result<Receipt>>);
+
+impl Acknowledgement {
+    /// Waits for the disk.
+    pub async fn kept(self) -> Result<Receipt> {
+        self.0.await.map_err(|_| gone())?
     }
 }
 
@@ -77,18 +92,10 @@ fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: Rhythm) {
             }
             Order::Commit(first, reply) => {
                 let (mut group, mut replies) = (vec![first], vec![reply]);
-                while group.len() < rhythm.group {
-                    match orders.try_recv() {
-                        Ok(Order::Commit(changes, reply)) => {
-                            group.push(changes);
-                            replies.push(reply);
-                        }
-                        Ok(other) => {
-                            held = Some(other);
-                            break;
-                        }
-                        Err(_) => break,
-                    }
+                held = gather(&mut orders, rhythm.group, &mut group, &mut replies);
+                if group.len() < rhythm.group && held.is_none() && !orders.is_closed() {
+                    std::thread::sleep(rhythm.linger);
+                    held = gather(&mut orders, rhythm.group, &mut group, &mut replies);
                 }
                 answer(store.commit_group(group), replies);
                 dirty = true;
@@ -97,11 +104,36 @@ fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: Rhythm) {
         if dirty && (published.elapsed() >= rhythm.publish_every || store.needs_publish()) {
             match publish(store) {
                 Ok(()) => dirty = false,
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot publish now; committed rows stay in the journal"),
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot publish now; committed rows stay in the journal"
+                ),
             }
             published = Instant::now();
         }
     }
+}
+
+type Reply = oneshot::Sender<Result<Receipt>>;
+
+/// Takes the commits that wait already, up to `most`; another order ends the group and is handed back.
+fn gather(
+    orders: &mut mpsc::Receiver<Order>,
+    most: usize,
+    group: &mut Vec<Changes>,
+    replies: &mut Vec<Reply>,
+) -> Option<Order> {
+    while group.len() < most {
+        match orders.try_recv() {
+            Ok(Order::Commit(changes, reply)) => {
+                group.push(changes);
+                replies.push(reply);
+            }
+            Ok(other) => return Some(other),
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 fn publish(store: &Store) -> Result<()> {
@@ -110,7 +142,10 @@ fn publish(store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn answer(done: Result<Vec<Receipt>, tidemill_storage::Error>, replies: Vec<oneshot::Sender<Result<Receipt>>>) {
+fn answer(
+    done: Result<Vec<Receipt>, tidemill_storage::Error>,
+    replies: Vec<oneshot::Sender<Result<Receipt>>>,
+) {
     match done {
         Ok(receipts) => {
             for (receipt, reply) in receipts.into_iter().zip(replies) {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     os::unix::fs::FileExt,
     path::Path,
 };
@@ -32,6 +32,10 @@ pub enum EntryKind {
 pub trait AppendFile: Send {
     /// Adds bytes at the end. After an error, any part of them may have been written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Adds several pieces as `append` would their concatenation, which is also how it is done unless a disk knows better.
+    fn append_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        self.append(&parts.concat())
+    }
     /// Makes all bytes and the length durable. `site` names the place in the code, for simulated disks.
     fn sync(&mut self, site: &'static str) -> io::Result<()>;
 }
@@ -175,6 +179,22 @@ struct OsAppend(File);
 impl AppendFile for OsAppend {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all(bytes)
+    }
+
+    fn append_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = &mut slices[..];
+        // Empty pieces first: a write of nothing is no sign of a full disk.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.0.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self, _site: &'static str) -> io::Result<()> {

@@ -67,18 +67,20 @@ impl Frame {
 
 /// Adds one frame, its payload given in parts, to `out`.
 pub(crate) fn encode(out: &mut Vec<u8>, segment: u64, seq: u64, unsynced: u32, payload: &[&[u8]]) {
+    out.extend_from_slice(&header(segment, seq, unsynced, payload));
+    payload.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// What stands before a payload.
+pub(crate) fn header(segment: u64, seq: u64, unsynced: u32, payload: &[&[u8]]) -> [u8; FRAME_HEADER] {
     let len: usize = payload.iter().map(|part| part.len()).sum();
-    let start = out.len();
-    out.reserve(FRAME_HEADER + len);
-    out.extend_from_slice(&(len as u32).to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&seq.to_le_bytes());
-    out.extend_from_slice(&unsynced.to_le_bytes());
-    for part in payload {
-        out.extend_from_slice(part);
-    }
-    let crc = frame_crc(&out[start..], segment);
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    let mut out = [0; FRAME_HEADER];
+    out[0..4].copy_from_slice(&(len as u32).to_le_bytes());
+    out[8..16].copy_from_slice(&seq.to_le_bytes());
+    out[16..20].copy_from_slice(&unsynced.to_le_bytes());
+    let crc = payload.iter().fold(frame_crc(&out, segment), |crc, part| crc32c::crc32c_append(crc, part));
+    out[4..8].copy_from_slice(&crc.to_le_bytes());
+    out
 }
 
 /// What a segment's bytes hold after its header.

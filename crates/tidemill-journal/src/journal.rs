@@ -310,20 +310,26 @@ impl Journal {
                 frame::encode(&mut buffer, id, *seq, behind as u32, &[payload]);
             }
         }
-        let before = buffer.len() as u64;
+        let mut bytes = 0;
+        let mut parts = Vec::with_capacity(8);
         if let Some((seq, payload)) = frame {
-            frame::encode(&mut buffer, id, seq, self.pending.len() as u32, payload);
+            let header = frame::header(id, seq, self.pending.len() as u32, payload);
+            buffer.extend_from_slice(&header);
+            parts.extend_from_slice(payload);
+            bytes = (header.len() + payload.iter().map(|part| part.len()).sum::<usize>()) as u64;
         }
-        let done = self.write_out(&buffer, fresh);
-        let bytes = buffer.len() as u64 - before;
-        // One long frame must not hold its memory for good.
+        parts.insert(0, &buffer);
+        // The payload is not copied: it may be many times what stands in the buffer.
+        let done = self.write_out(&parts, fresh);
+        drop(parts);
+        // One long backlog must not hold its memory for good.
         if buffer.capacity() <= 1 << 20 {
             self.buffer = buffer;
         }
         done.map(|()| bytes)
     }
 
-    fn write_out(&mut self, bytes: &[u8], fresh: bool) -> Result<(), Error> {
+    fn write_out(&mut self, parts: &[&[u8]], fresh: bool) -> Result<(), Error> {
         if fresh {
             let id = self.next_id;
             let path = recovery::segment_path(&self.dir, id);
@@ -338,12 +344,12 @@ impl Journal {
         }
         let Some(current) = &mut self.current else { return Ok(()) };
         current.dirty = true;
-        if let Err(error) = current.file.append(bytes) {
+        if let Err(error) = current.file.append_parts(parts) {
             let error = Error::disk("append to", &current.path, error);
             self.give_up();
             return Err(error);
         }
-        current.bytes += bytes.len() as u64;
+        current.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         Ok(())
     }
 

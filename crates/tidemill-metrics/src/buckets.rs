@@ -17,8 +17,8 @@ const BOUNDS: [f64; 8] = [
 
 const MANTISSA: u64 = (1 << 52) - 1;
 
-/// For each 1/16 of a doubling, the boundaries at or below its start.
-const START: [u8; 16] = start();
+/// For each 1/16 of a doubling, the boundaries below its start, and the one inside it as a mantissa: none has two.
+const SIXTEENTHS: [(u64, u64); 16] = sixteenths();
 
 /// Buckets a histogram can have: (2^-30, 2^34], that is 0.93 ns to 544 years in seconds, or 17 GB in bytes.
 pub(crate) const COUNT: usize = 512;
@@ -43,23 +43,21 @@ pub(crate) enum Place {
     Above,
 }
 
-const fn start() -> [u8; 16] {
-    let mut table = [0; 16];
+const fn sixteenths() -> [(u64, u64); 16] {
+    let mut table = [(0, MANTISSA); 16];
     let mut i = 0;
     while i < 16 {
         let mut j = 0;
-        // The number of boundaries strictly below the start of this sixteenth.
         while j < 8 && (BOUNDS[j].to_bits() & MANTISSA) < ((i as u64) << 48) {
             j += 1;
         }
-        table[i] = j as u8;
+        table[i] = (j as u64, if j < 8 { BOUNDS[j].to_bits() & MANTISSA } else { MANTISSA });
         i += 1;
     }
     table
 }
 
 /// Where `value`, which is no NaN, is counted.
-#[inline]
 pub(crate) fn place(value: f64) -> Place {
     if value <= ZERO_THRESHOLD {
         return Place::Zero;
@@ -67,13 +65,25 @@ pub(crate) fn place(value: f64) -> Place {
     if value > LARGEST {
         return Place::Above;
     }
+    // What is left is [`LARGEST`] itself.
+    inner(value).map_or(Place::Bucket(COUNT - 1), Place::Bucket)
+}
+
+/// The bucket of a value above 2^-30 and below 2^34, by one comparison: sign, exponent and the first four bits of the
+/// mantissa are a number that grows with the value.
+#[inline]
+pub(crate) fn inner(value: f64) -> Option<usize> {
+    const LOWEST: u64 = ZERO_THRESHOLD.to_bits() >> 48;
+    const SPAN: u64 = (LARGEST.to_bits() >> 48) - LOWEST;
     let bits = value.to_bits();
-    let mantissa = bits & MANTISSA;
-    let exponent = (bits >> 52) as i32 - 1023;
-    let mut step = START[(mantissa >> 48) as usize] as usize;
-    // No sixteenth holds more than one boundary beside its start.
-    step += usize::from(step < 8 && mantissa > (BOUNDS[step & 7].to_bits() & MANTISSA));
-    Place::Bucket((exponent * 8 + step as i32 - FIRST) as usize)
+    let top = (bits >> 48).wrapping_sub(LOWEST);
+    if top >= SPAN {
+        return None;
+    }
+    let (below, inside) = SIXTEENTHS[(top % 16) as usize];
+    let number = top / 16 * 8 + below + u64::from(bits & MANTISSA > inside);
+    // 0 is 2^-30 itself, which counts as zero.
+    number.checked_sub(1).map(|bucket| bucket as usize)
 }
 
 /// The largest value of a bucket.

@@ -1,6 +1,8 @@
 //! What a registry may be told: a prefix and its bounds, checked when it is built.
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Error;
 use crate::name;
@@ -16,6 +18,10 @@ pub struct Config {
     pub max_series: usize,
     /// Metrics the registry may hold. Default 1000.
     pub max_families: usize,
+    /// Series that nobody holds a handle of leave the exposition when they have not changed for this long: `"30s"`,
+    /// `"15m"`, `"2h"`, `"never"`. A series whose handle lives is never taken out. Default never.
+    #[serde(deserialize_with = "read_idle", serialize_with = "write_idle")]
+    pub idle: Option<Duration>,
     /// Upper bounds of the classic buckets of histograms, ascending; each is moved to the nearest boundary
     /// 2^(i/8), so that the counts are exact. Default: the powers of two from 2^-10 to 2^6 (1 ms to 64 s).
     pub buckets: Vec<f64>,
@@ -27,6 +33,7 @@ impl Default for Config {
             prefix: String::new(),
             max_series: 1000,
             max_families: 1000,
+            idle: None,
             buckets: (-10..=6).map(|power| f64::from(power).exp2()).collect(),
         }
     }
@@ -42,7 +49,38 @@ impl Config {
                 return Err(Error::config(field, format!("{value} is not within 1 to {}", 1 << 24)));
             }
         }
+        if self.idle == Some(Duration::ZERO) {
+            return Err(Error::config("idle", "zero would take out every series: say `never`".to_owned()));
+        }
         check_buckets(&self.buckets)
+    }
+}
+
+fn read_idle<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(source)?;
+    if text == "never" {
+        return Ok(None);
+    }
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = match &text[split..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    let number = text[..split].parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match number {
+        Some(ms) if unit > 0 => Ok(Some(Duration::from_millis(ms))),
+        _ => Err(serde::de::Error::custom(format!("`{text}` is no duration such as `15m`, nor `never`"))),
+    }
+}
+
+fn write_idle<S: Serializer>(idle: &Option<Duration>, target: S) -> Result<S::Ok, S::Error> {
+    match idle {
+        None => target.serialize_str("never"),
+        Some(idle) => target.serialize_str(&format!("{}ms", idle.as_millis())),
     }
 }
 

@@ -1,9 +1,10 @@
 //! A number that only grows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU32;
 
-use crate::writer::{LANES, SHARED, lane};
+use crate::sync::{AtomicU64, Ordering};
+use crate::writer::{LANES, add, lane};
 
 /// Counters that share a chunk: their cells of one lane fill two cache lines, which no other thread writes.
 pub(crate) const CHUNK: usize = 16;
@@ -12,16 +13,18 @@ pub(crate) const CHUNK: usize = 16;
 ///
 /// `inc` costs a load and a store in a cell that only this thread writes; see the crate docs for the bound. It wraps
 /// after 2^64.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Counter {
     chunk: Arc<Chunk>,
     index: usize,
 }
 
-/// The cells of 16 counters, lane by lane: 72 bytes a counter.
+/// The cells of 16 counters, lane by lane: 76 bytes a counter.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     lanes: [Lane; LANES],
+    /// Handles of each counter.
+    held: [AtomicU32; CHUNK],
 }
 
 #[derive(Debug, Default)]
@@ -35,8 +38,14 @@ impl Counter {
         Self::in_chunk(Arc::default(), 0)
     }
 
+    /// The counter at `index`, which nobody holds, from 0.
     pub(crate) fn in_chunk(chunk: Arc<Chunk>, index: usize) -> Self {
-        Self { chunk, index: index % CHUNK }
+        let index = index % CHUNK;
+        for lane in &chunk.lanes {
+            lane.0[index].store(0, Ordering::Relaxed);
+        }
+        chunk.held[index].store(1, Ordering::Relaxed);
+        Self { chunk, index }
     }
 
     /// One more.
@@ -49,13 +58,7 @@ impl Counter {
     #[inline]
     pub fn add(&self, n: u64) {
         let lane = lane();
-        let cell = &self.chunk.lanes[lane].0[self.index];
-        if lane == SHARED {
-            cell.fetch_add(n, Ordering::Relaxed);
-        } else {
-            // This thread is the only writer of the cell, so that nothing is lost between load and store.
-            cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-        }
+        add(&self.chunk.lanes[lane].0[self.index], lane, n);
     }
 
     /// The count: everything that happened before this call, and never less than an earlier answer to the
@@ -66,6 +69,30 @@ impl Counter {
             .lanes
             .iter()
             .fold(0, |sum, lane| u64::wrapping_add(sum, lane.0[self.index].load(Ordering::Relaxed)))
+    }
+
+    /// Whether this is the only handle, so that nobody else can count into it. Acquire: what others counted before
+    /// they dropped theirs is seen.
+    pub(crate) fn is_unheld(&self) -> bool {
+        self.chunk.held[self.index].load(Ordering::Acquire) == 1
+    }
+
+    /// Where it is, for another counter to take its place.
+    pub(crate) fn place(&self) -> (Arc<Chunk>, usize) {
+        (Arc::clone(&self.chunk), self.index)
+    }
+}
+
+impl Clone for Counter {
+    fn clone(&self) -> Self {
+        self.chunk.held[self.index].fetch_add(1, Ordering::Relaxed);
+        Self { chunk: Arc::clone(&self.chunk), index: self.index }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.chunk.held[self.index].fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -1,21 +1,84 @@
-//! The Prometheus text format, version 0.0.4.
+//! The formats a scrape may ask for, and which of them it gets.
 
-use std::fmt::Write as _;
-
-use crate::family::{Known, Value};
-use crate::name;
 use crate::registry::Registry;
+use crate::{protobuf, text};
 
-/// The content type of what [`Registry::render`] writes.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The content type of what [`Registry::render`] writes: Prometheus text.
+pub const CONTENT_TYPE: &str = Format::Text.content_type();
+
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Prometheus text, version 0.0.4.
+    #[default]
+    Text,
+    /// OpenMetrics text, version 1.0.0.
+    OpenMetrics,
+    /// Delimited messages `io.prometheus.client.MetricFamily`, with native and classic histograms.
+    Protobuf,
+}
+
+impl Format {
+    const ALL: [Self; 3] = [Self::Text, Self::OpenMetrics, Self::Protobuf];
+
+    /// The media type with its parameters.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
+        }
+    }
+
+    /// The format that an `Accept` header prefers: the highest `q`, among equals the one named first. Text, when it
+    /// names none of ours.
+    #[must_use]
+    pub fn negotiate(accept: &str) -> Self {
+        let mut best = (Self::Text, 0.0);
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default();
+            let Some(format) = Self::ALL.into_iter().find(|format| format.is(media)) else { continue };
+            let mut q = 1.0;
+            let mut speaks = true;
+            for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+                let value = value.trim().trim_matches('"');
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "q" => q = value.parse::<f64>().ok().filter(|q| (0.0..=1.0).contains(q)).unwrap_or(0.0),
+                    name => speaks &= format.takes(name, value),
+                }
+            }
+            if speaks && q > best.1 {
+                best = (format, q);
+            }
+        }
+        best.0
+    }
+
+    fn is(self, media: &str) -> bool {
+        self.content_type().split(';').next().is_some_and(|ours| ours.eq_ignore_ascii_case(media))
+    }
+
+    /// Whether a parameter of the media type is one we write; unknown ones do no harm.
+    fn takes(self, name: &str, value: &str) -> bool {
+        match (self, name) {
+            (Self::Text, "version") => value == "0.0.4",
+            (Self::OpenMetrics, "version") => value == "1.0.0",
+            (Self::Protobuf, "proto") => value == "io.prometheus.client.MetricFamily",
+            (Self::Protobuf, "encoding") => value == "delimited",
+            _ => true,
+        }
+    }
+}
 
 impl Registry {
     /// Appends all metrics as Prometheus text. Names and labels are rendered once, when a series is made.
     pub fn render(&self, out: &mut String) {
-        for family in self.families() {
-            family.render(out);
-        }
-        self.rendered();
+        text::write(&self.gather(), text::Dialect::Prometheus, out);
     }
 
     /// All metrics as Prometheus text.
@@ -25,74 +88,44 @@ impl Registry {
         self.render(&mut text);
         text
     }
-}
 
-impl Known {
-    fn render(&self, out: &mut String) {
-        let table = self.lock();
-        if table.series.is_empty() {
-            return;
+    /// All metrics in a format.
+    #[must_use]
+    pub fn encode(&self, format: Format) -> Vec<u8> {
+        let mut text = String::new();
+        match format {
+            Format::Text => self.render(&mut text),
+            Format::OpenMetrics => text::write(&self.gather(), text::Dialect::OpenMetrics, &mut text),
+            Format::Protobuf => return protobuf::write(&self.gather()),
         }
-        out.push_str("# HELP ");
-        out.push_str(&self.name);
-        out.push(' ');
-        name::push_help(out, &self.help);
-        out.push_str("\n# TYPE ");
-        out.push_str(&self.name);
-        out.push(' ');
-        out.push_str(self.kind);
-        out.push('\n');
-        let mut digits = itoa::Buffer::new();
-        for series in &table.series {
-            match &series.value {
-                Value::Counter(counter) => {
-                    out.push_str(&series.head);
-                    out.push_str(digits.format(counter.get()));
-                    out.push('\n');
-                }
-                Value::Gauge(gauge) => {
-                    out.push_str(&series.head);
-                    push_f64(out, gauge.get());
-                    out.push('\n');
-                }
-                Value::Histogram(histogram) => {
-                    let counts = histogram.dense();
-                    let mut sum = counts.zero;
-                    let mut next = 0;
-                    for (bucket, close) in &self.classic {
-                        sum += counts.buckets[next..=*bucket].iter().sum::<u64>();
-                        next = bucket + 1;
-                        push_all(out, [&series.head, close, digits.format(sum), "\n"]);
-                    }
-                    sum += counts.buckets[next..].iter().sum::<u64>() + counts.above;
-                    push_all(out, [&series.head, "le=\"+Inf\"} ", digits.format(sum), "\n"]);
-                    let (open, close) = if series.labels.is_empty() { ("", " ") } else { ("{", "} ") };
-                    push_all(out, [&self.name, "_sum", open, &series.labels, close]);
-                    push_f64(out, counts.sum);
-                    push_all(out, ["\n", &self.name, "_count", open, &series.labels, close]);
-                    push_all(out, [digits.format(sum), "\n"]);
-                }
-            }
-        }
+        text.into_bytes()
     }
 }
 
-fn push_all<const N: usize>(out: &mut String, parts: [&str; N]) {
-    for part in parts {
-        out.push_str(part);
-    }
-}
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
 
-/// The shortest text that reads back as the same number.
-fn push_f64(out: &mut String, value: f64) {
-    if value.is_nan() {
-        out.push_str("NaN");
-    } else if value.is_infinite() {
-        out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
-    } else if value.fract() == 0.0 && value.abs() < 1e15 && !(value == 0.0 && value.is_sign_negative()) {
-        out.push_str(itoa::Buffer::new().format(value as i64));
-    } else {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{value:?}");
+    #[test]
+    fn a_scrape_gets_what_it_prefers() {
+        let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5";
+        for (accept, format) in [
+            ("", Format::Text),
+            ("*/*", Format::Text),
+            ("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", Format::Text),
+            (prometheus, Format::OpenMetrics),
+            (native, Format::Protobuf),
+            ("application/openmetrics-text; version=0.0.1", Format::Text),
+            ("application/openmetrics-text;q=0, text/plain;q=0.1", Format::Text),
+            ("text/plain;q=0.2, Application/OpenMetrics-Text; version=\"1.0.0\"; q=0.3", Format::OpenMetrics),
+            ("application/vnd.google.protobuf;encoding=text", Format::Text),
+            ("application/openmetrics-text;q=nonsense", Format::Text),
+        ] {
+            assert_eq!(Format::negotiate(accept), format, "{accept}");
+        }
+        for format in Format::ALL {
+            assert_eq!(Format::negotiate(format.content_type()), format);
+        }
     }
 }

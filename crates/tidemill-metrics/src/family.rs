@@ -1,20 +1,14 @@
-//! One metric name and its series: idempotent look-up by labels, a cap, and a series for what is beyond it.
+//! A metric by name as its user holds it: labels in, a handle that counts out.
 
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::buckets::{self, Place};
-use crate::counter::{CHUNK, Chunk, Counter};
-use crate::error::{Error, Use};
-use crate::family::sealed::Sealed as _;
+use crate::counter::Counter;
+use crate::error::Error;
 use crate::gauge::Gauge;
 use crate::histogram::Histogram;
-use crate::name;
-
-/// The value of every label of the series that takes what is beyond `max_series`.
-pub const OVERFLOW: &str = "__overflow__";
+use crate::known::{Chunks, Known, Value};
 
 /// A metric by name, from which [`with`](Self::with) makes the handles that count. Keep the handles: a look-up builds
 /// the label text and takes a lock.
@@ -33,62 +27,10 @@ pub(crate) mod sealed {
         #[doc(hidden)]
         const KIND: &'static str;
         #[doc(hidden)]
-        fn make(chunks: &mut super::Chunks) -> super::Value;
+        fn make(chunks: &mut crate::known::Chunks) -> crate::known::Value;
         #[doc(hidden)]
-        fn from_value(value: &super::Value) -> Option<Self>;
+        fn from_value(value: &crate::known::Value) -> Option<Self>;
     }
-}
-
-/// What the registry holds of a family.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) name: String,
-    pub(crate) help: String,
-    pub(crate) kind: &'static str,
-    pub(crate) at: &'static Location<'static>,
-    /// For each classic bucket, its last inner bucket and the text that closes its label.
-    pub(crate) classic: Vec<(usize, String)>,
-    pub(crate) bounds: Vec<f64>,
-    max_series: usize,
-    overflowed: Counter,
-    table: Mutex<Table>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    labels: Option<Vec<String>>,
-    index: HashMap<String, usize>,
-    pub(crate) series: Vec<Series>,
-    chunks: Chunks,
-    overflow: Option<usize>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Series {
-    /// Escaped and sorted, without braces.
-    pub(crate) labels: String,
-    /// What stands before the value: name, labels and a space.
-    pub(crate) head: String,
-    pub(crate) value: Value,
-}
-
-#[derive(Debug)]
-#[doc(hidden)]
-pub enum Value {
-    #[doc(hidden)]
-    Counter(Counter),
-    #[doc(hidden)]
-    Gauge(Gauge),
-    #[doc(hidden)]
-    Histogram(Histogram),
-}
-
-/// Hands out the cells of counters, 16 a chunk.
-#[derive(Debug, Default)]
-#[doc(hidden)]
-pub struct Chunks {
-    chunk: Arc<Chunk>,
-    used: usize,
 }
 
 impl<I: Instrument> Family<I> {
@@ -105,7 +47,7 @@ impl<I: Instrument> Family<I> {
     pub fn with(&self, labels: &[(&str, &str)]) -> Result<I, Error> {
         let at = Location::caller();
         let known = self.known.as_ref().map_err(Clone::clone)?;
-        known.series::<I>(labels, at)
+        known.instrument::<I>(labels, at)
     }
 
     /// The series without labels.
@@ -126,124 +68,6 @@ impl<I: Instrument> Family<I> {
     }
 }
 
-impl Known {
-    pub(crate) fn new<I: Instrument>(
-        name: String,
-        help: &str,
-        at: &'static Location<'static>,
-        bounds: &[f64],
-        max_series: usize,
-        overflowed: Counter,
-    ) -> Self {
-        let mut classic: Vec<(usize, String)> = Vec::new();
-        if I::KIND == Histogram::KIND {
-            for bucket in bounds.iter().map(|&bound| nearest(bound)) {
-                if classic.last().is_none_or(|(last, _)| bucket > *last) {
-                    classic.push((bucket, format!("le=\"{:?}\"}} ", buckets::upper(bucket))));
-                }
-            }
-        }
-        Self {
-            name,
-            help: help.to_owned(),
-            kind: I::KIND,
-            at,
-            classic,
-            bounds: bounds.to_vec(),
-            max_series,
-            overflowed,
-            table: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn as_use(&self) -> Use<'_> {
-        Use { name: &self.name, kind: self.kind, at: self.at }
-    }
-
-    fn series<I: Instrument>(
-        &self,
-        labels: &[(&str, &str)],
-        at: &'static Location<'static>,
-    ) -> Result<I, Error> {
-        let mut labels = labels.to_vec();
-        labels.sort_unstable();
-        let mut text = String::new();
-        for (i, (name, value)) in labels.iter().enumerate() {
-            if !name::is_label(name) || (self.kind == Histogram::KIND && *name == "le") {
-                return Err(Error::name("label", name, "malformed or reserved", at));
-            }
-            if i > 0 {
-                if labels[i - 1].0 == *name {
-                    return Err(Error::name("label", name, "given twice", at));
-                }
-                text.push(',');
-            }
-            name::push_label(&mut text, name, value);
-        }
-        let mut table = self.lock();
-        if let Some(&found) = table.index.get(&text) {
-            return self.instrument(&table.series[found], at);
-        }
-        let names = || labels.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
-        match &table.labels {
-            None => table.labels = Some(names()),
-            Some(known) => {
-                if !known.iter().eq(labels.iter().map(|(name, _)| name)) {
-                    return Err(Error::labels(&self.name, known.clone(), names(), at, self.at));
-                }
-            }
-        }
-        if table.index.len() >= self.max_series {
-            self.overflowed.inc();
-            if let Some(overflow) = table.overflow {
-                return self.instrument(&table.series[overflow], at);
-            }
-            text.clear();
-            for (i, (name, _)) in labels.iter().enumerate() {
-                text.push_str(if i > 0 { "," } else { "" });
-                name::push_label(&mut text, name, OVERFLOW);
-            }
-            table.overflow = Some(table.series.len());
-        }
-        let value = I::make(&mut table.chunks);
-        let head = match (I::KIND == Histogram::KIND, text.is_empty()) {
-            (false, true) => format!("{} ", self.name),
-            (false, false) => format!("{}{{{text}}} ", self.name),
-            (true, true) => format!("{}_bucket{{", self.name),
-            (true, false) => format!("{}_bucket{{{text},", self.name),
-        };
-        let series = Series { labels: text.clone(), head, value };
-        let made = self.instrument(&series, at);
-        let number = table.series.len();
-        table.series.push(series);
-        table.index.insert(text, number);
-        made
-    }
-
-    fn instrument<I: Instrument>(&self, series: &Series, at: &'static Location<'static>) -> Result<I, Error> {
-        // Families are made for one kind, so that this is always some.
-        I::from_value(&series.value)
-            .ok_or_else(|| Error::clash(Use { name: &self.name, kind: I::KIND, at }, self.as_use()))
-    }
-}
-
-/// The inner bucket whose upper bound is nearest to `bound`, by ratio.
-fn nearest(bound: f64) -> usize {
-    match buckets::place(bound) {
-        Place::Zero => 0,
-        Place::Above => buckets::COUNT - 1,
-        Place::Bucket(0) => 0,
-        Place::Bucket(bucket) => {
-            let (low, high) = (buckets::lower(bucket), buckets::upper(bucket));
-            if bound / low < high / bound { bucket - 1 } else { bucket }
-        }
-    }
-}
-
 impl Instrument for Counter {}
 impl Instrument for Gauge {}
 impl Instrument for Histogram {}
@@ -252,12 +76,7 @@ impl sealed::Sealed for Counter {
     const KIND: &'static str = "counter";
 
     fn make(chunks: &mut Chunks) -> Value {
-        if chunks.used == CHUNK {
-            *chunks = Chunks::default();
-        }
-        let counter = Self::in_chunk(Arc::clone(&chunks.chunk), chunks.used);
-        chunks.used += 1;
-        Value::Counter(counter)
+        Value::Counter(chunks.counter())
     }
 
     fn from_value(value: &Value) -> Option<Self> {

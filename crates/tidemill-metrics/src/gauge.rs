@@ -1,7 +1,8 @@
 //! A number that goes up and down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// Holds one value. Clones share it; the last `set` wins.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +40,11 @@ impl Gauge {
     pub fn in_flight(&self) -> InFlight {
         self.add(1.0);
         InFlight(self.clone())
+    }
+
+    /// Whether nobody else holds this series, so that nobody can change it.
+    pub(crate) fn is_unheld(&mut self) -> bool {
+        Arc::get_mut(&mut self.bits).is_some()
     }
 
     /// The value.

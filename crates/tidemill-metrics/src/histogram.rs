@@ -1,23 +1,30 @@
 //! The one histogram kind: bounded, mergeable, within 4.4 % at every quantile.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::buckets::{self, COUNT, Place};
 use crate::snapshot::HistogramSnapshot;
-use crate::writer::{LANES, SHARED, lane};
+use crate::sync::{AtomicU64, Ordering};
+use crate::writer::{LANES, SHARED, add, add_f64, lane};
 
 /// Buckets allocated together: four doublings.
 const PAGE: usize = 32;
 
+/// Pages that threads may have to themselves, all threads of a series together. With the shared pages and nine lanes
+/// they stay below 16 KB.
+const OWN_PAGES: u32 = 32;
+
 /// Counts values in buckets of 9 %. Clones count into the same series.
 ///
-/// A thread's cells are allocated when it first counts there: 0.6 KB, and 256 B for each sixteen-fold range of values
-/// it meets. At most 8 threads have their own; further ones share.
+/// A thread's cells are allocated when it first counts there: 0.3 KB, and 256 B for each sixteen-fold range of values
+/// it meets. At most 8 threads have their own, and at most 32 such ranges in all; what is beyond is counted in cells
+/// that the threads share. So a series takes 1 to 2 KB a thread where values stay within four decades, and never more
+/// than 16 KB.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
-    lanes: Arc<[OnceLock<Box<Lane>>; LANES]>,
+    cells: Arc<Cells>,
 }
 
 /// All cells added up.
@@ -28,6 +35,12 @@ pub(crate) struct Counts {
     pub(crate) buckets: [u64; COUNT],
 }
 
+#[derive(Debug)]
+struct Cells {
+    lanes: [OnceLock<Box<Lane>>; LANES],
+    own_pages_left: AtomicU32,
+}
+
 /// What one thread has counted.
 #[derive(Debug, Default)]
 struct Lane {
@@ -35,8 +48,11 @@ struct Lane {
     sum: AtomicU64,
     zero: AtomicU64,
     above: AtomicU64,
-    pages: [OnceLock<Box<[AtomicU64; PAGE]>>; COUNT / PAGE],
+    pages: [OnceLock<Box<Page>>; COUNT / PAGE],
 }
+
+#[derive(Debug)]
+struct Page([AtomicU64; PAGE]);
 
 impl Histogram {
     /// A histogram of its own, outside any registry.
@@ -49,28 +65,15 @@ impl Histogram {
     /// infinite; NaN is not counted.
     #[inline]
     pub fn observe(&self, value: f64) {
-        if value.is_nan() {
-            return;
-        }
         let number = lane();
-        let lane = self.lanes[number].get_or_init(Box::default);
-        let cell = match buckets::place(value) {
-            Place::Bucket(bucket) => &lane.pages[bucket / PAGE]
-                .get_or_init(|| Box::new([const { AtomicU64::new(0) }; PAGE]))[bucket % PAGE],
-            Place::Zero => &lane.zero,
-            Place::Above => &lane.above,
-        };
-        if number == SHARED {
-            cell.fetch_add(1, Ordering::Relaxed);
-            let _ = lane.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| {
-                Some((f64::from_bits(bits) + value).to_bits())
-            });
-        } else {
-            // This thread is the only writer of these cells.
-            cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            let sum = f64::from_bits(lane.sum.load(Ordering::Relaxed)) + value;
-            lane.sum.store(sum.to_bits(), Ordering::Relaxed);
+        let lane = self.cells.lane(number);
+        let bucket = buckets::inner(value);
+        match bucket.and_then(|bucket| Some(&lane.pages[bucket / PAGE].get()?.0[bucket % PAGE])) {
+            Some(cell) => add(cell, number, 1),
+            None if value.is_nan() => return,
+            None => self.cells.add_elsewhere(number, value),
         }
+        add_f64(&lane.sum, number, value);
     }
 
     /// Counts a duration in seconds.
@@ -97,17 +100,113 @@ impl Histogram {
 
     pub(crate) fn dense(&self) -> Counts {
         let mut counts = Counts { sum: 0.0, zero: 0, above: 0, buckets: [0; COUNT] };
-        for lane in self.lanes.iter().filter_map(OnceLock::get) {
+        for lane in self.cells.lanes.iter().filter_map(OnceLock::get) {
             counts.sum += f64::from_bits(lane.sum.load(Ordering::Relaxed));
             counts.zero += lane.zero.load(Ordering::Relaxed);
             counts.above += lane.above.load(Ordering::Relaxed);
             for (page, cells) in lane.pages.iter().enumerate() {
                 let Some(cells) = cells.get() else { continue };
-                for (total, cell) in counts.buckets[page * PAGE..].iter_mut().zip(cells.iter()) {
+                for (total, cell) in counts.buckets[page * PAGE..].iter_mut().zip(&cells.0) {
                     *total += cell.load(Ordering::Relaxed);
                 }
             }
         }
         counts
+    }
+
+    /// Values counted, without looking at their sizes' details.
+    pub(crate) fn count(&self) -> u64 {
+        let counts = self.dense();
+        counts.zero + counts.above + counts.buckets.iter().sum::<u64>()
+    }
+
+    /// Whether nobody else holds this series, so that nobody can count into it.
+    pub(crate) fn is_unheld(&mut self) -> bool {
+        Arc::get_mut(&mut self.cells).is_some()
+    }
+}
+
+impl Cells {
+    #[inline]
+    fn lane(&self, number: usize) -> &Lane {
+        self.lanes[number].get_or_init(Box::default)
+    }
+
+    /// Counts what is beyond the buckets, or in a bucket of which this lane has no page yet: on a new one, or on the
+    /// shared one when the series has as many as it may.
+    #[cold]
+    #[inline(never)]
+    fn add_elsewhere(&self, number: usize, value: f64) {
+        let bucket = match buckets::place(value) {
+            Place::Zero => return add(&self.lane(number).zero, number, 1),
+            Place::Above => return add(&self.lane(number).above, number, 1),
+            Place::Bucket(bucket) => bucket,
+        };
+        let known = self.lane(number).pages[bucket / PAGE].get().is_some();
+        let owner = if known || number == SHARED || self.take_own_page() { number } else { SHARED };
+        let page = self.lane(owner).pages[bucket / PAGE].get_or_init(Box::default);
+        add(&page.0[bucket % PAGE], owner, 1);
+    }
+
+    fn take_own_page(&self) -> bool {
+        self.own_pages_left.load(Ordering::Relaxed) > 0
+            && self
+                .own_pages_left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .is_ok()
+    }
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Self { lanes: [const { OnceLock::new() }; LANES], own_pages_left: AtomicU32::new(OWN_PAGES) }
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// What the allocator keeps beside each block.
+    const HEADER: usize = 16;
+
+    #[test]
+    fn a_series_is_bounded_however_many_threads() {
+        let lanes = LANES * (size_of::<Lane>() + HEADER);
+        let pages = (OWN_PAGES as usize + COUNT / PAGE) * (size_of::<Page>() + HEADER);
+        let all = size_of::<Cells>() + 2 * HEADER + lanes + pages;
+        assert!(all <= 16 << 10, "{all}");
+    }
+
+    #[test]
+    fn pages_beyond_the_budget_are_shared_and_nothing_is_lost() {
+        let _alone = crate::writer::ALL_SLOTS.lock().unwrap();
+        let histogram = Histogram::new();
+        let full: Vec<f64> = (0..COUNT).map(buckets::upper).collect();
+        let all = std::sync::Barrier::new(12);
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| {
+                    lane();
+                    all.wait();
+                    for _ in 0..20 {
+                        full.iter().for_each(|value| histogram.observe(*value));
+                    }
+                });
+            }
+        });
+        let counts = histogram.dense();
+        assert_eq!(counts.buckets, [12 * 20; COUNT]);
+        let pages = |lane: &Lane| lane.pages.iter().filter(|page| page.get().is_some()).count();
+        let own: usize =
+            histogram.cells.lanes[..SHARED].iter().filter_map(OnceLock::get).map(|lane| pages(lane)).sum();
+        assert_eq!(own, OWN_PAGES as usize);
+        assert_eq!(histogram.cells.lanes[SHARED].get().map(|lane| pages(lane)), Some(COUNT / PAGE));
     }
 }

@@ -29,27 +29,46 @@
 //! 72 bytes beside its name; a histogram up to 4.4 KB a thread, for at most nine, typically 1.5.
 
 mod buckets;
+mod collect;
 mod config;
 mod counter;
 mod error;
 mod exposition;
+#[cfg(feature = "facade")]
+mod facade;
 mod family;
 mod gauge;
 mod histogram;
+mod known;
 mod name;
+mod protobuf;
 mod registry;
+#[cfg(feature = "tower")]
+mod requests;
+#[cfg(feature = "tower")]
+mod scrape;
 mod snapshot;
 mod stats;
+mod sync;
+mod text;
 mod writer;
 
 pub use buckets::{LARGEST, ZERO_THRESHOLD};
+pub use collect::{Collect, Collected};
 pub use config::Config;
 pub use counter::Counter;
 pub use error::{Error, ErrorKind};
-pub use exposition::CONTENT_TYPE;
-pub use family::{Family, Instrument, OVERFLOW};
+pub use exposition::{CONTENT_TYPE, Format};
+#[cfg(feature = "facade")]
+pub use facade::FacadeRecorder;
+pub use family::{Family, Instrument};
 pub use gauge::{Gauge, InFlight};
 pub use histogram::Histogram;
+pub use known::OVERFLOW;
 pub use registry::{Builder, Registry};
+#[cfg(feature = "tower")]
+pub use requests::{Endpoint, RequestFuture, RequestLayer, RequestService};
+#[cfg(feature = "tower")]
+pub use scrape::{Scrape, ScrapeBody};
 pub use snapshot::HistogramSnapshot;
 pub use stats::Stats;

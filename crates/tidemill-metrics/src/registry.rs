@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
+use crate::collect::{Collect, Collected};
 use crate::config::{Config, check_buckets};
 use crate::counter::Counter;
 use crate::error::{Error, Use};
-use crate::family::{Family, Instrument, Known, sealed::Sealed};
+use crate::family::{Family, Instrument, sealed::Sealed};
 use crate::gauge::Gauge;
 use crate::histogram::Histogram;
+use crate::known::Known;
 use crate::name;
 use crate::stats::Stats;
 
@@ -25,11 +28,13 @@ pub struct Builder {
     config: Config,
 }
 
-#[derive(Debug)]
 struct Inner {
     config: Config,
     names: Mutex<Names>,
+    collectors: RwLock<Vec<Arc<dyn Collect>>>,
     overflowed: Counter,
+    expired: Counter,
+    failed_collections: Counter,
     renders: Counter,
 }
 
@@ -80,6 +85,23 @@ impl Registry {
         Family::new(check_buckets(buckets).and_then(|()| self.register::<Histogram>(name, help, buckets, at)))
     }
 
+    /// Asks `collector` for its numbers at every exposition, after the registered metrics and in the order of these
+    /// calls.
+    pub fn collect_from(&self, collector: impl Collect) {
+        let mut collectors = self.inner.collectors.write().unwrap_or_else(PoisonError::into_inner);
+        collectors.push(Arc::new(collector));
+    }
+
+    /// Takes out the series that nobody holds a handle of and that have not changed since a call at least
+    /// [`Config::idle`] before `now`, the time since any origin. It looks at values alone: counting pays nothing for
+    /// it. How many series went. The scrape service calls it for each scrape.
+    pub fn expire(&self, now: Duration) -> usize {
+        let Some(idle) = self.inner.config.idle else { return 0 };
+        let expired = self.families().iter().map(|family| family.expire(now, idle)).sum();
+        self.inner.expired.add(expired as u64);
+        expired
+    }
+
     /// How much it holds.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -88,6 +110,8 @@ impl Registry {
             families: families.len(),
             series: families.iter().map(|family| family.lock().series.len()).sum(),
             overflowed: self.inner.overflowed.get(),
+            expired: self.inner.expired.get(),
+            failed_collections: self.inner.failed_collections.get(),
             renders: self.inner.renders.get(),
         }
     }
@@ -97,8 +121,48 @@ impl Registry {
         self.lock().families.clone()
     }
 
-    pub(crate) fn rendered(&self) {
+    /// All families, and what the collectors tell now.
+    pub(crate) fn gather(&self) -> Vec<Arc<Known>> {
+        let mut families = self.families();
+        let collectors = self.inner.collectors.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut collected = Collected::new(self);
+        for collector in collectors {
+            if collector.collect(&mut collected).is_err() {
+                self.inner.failed_collections.inc();
+            }
+        }
+        families.extend(collected.into_families());
         self.inner.renders.inc();
+        families
+    }
+
+    /// The name with the prefix before it.
+    pub(crate) fn full_name(&self, name: &str) -> String {
+        let prefix = &self.inner.config.prefix;
+        if prefix.is_empty() { name.to_owned() } else { format!("{prefix}_{name}") }
+    }
+
+    /// Whether a collector may use a name, beside `others` collected ones.
+    pub(crate) fn admits(&self, this: Use<'_>, others: usize) -> Result<(), Error> {
+        let names = self.lock();
+        if let Some(&number) = names.taken.get(this.name) {
+            return Err(Error::clash(this, names.families[number].as_use()));
+        }
+        if names.families.len() + others >= self.inner.config.max_families {
+            return Err(Error::full(this.name, self.inner.config.max_families, this.at));
+        }
+        Ok(())
+    }
+
+    /// A family for one exposition.
+    pub(crate) fn collected(
+        &self,
+        full: String,
+        help: &str,
+        kind: &'static str,
+        at: &'static Location<'static>,
+    ) -> Known {
+        Known::new(full, help, kind, at, &[], self.inner.config.max_series, self.inner.overflowed.clone())
     }
 
     fn register<I: Instrument>(
@@ -109,10 +173,9 @@ impl Registry {
         at: &'static Location<'static>,
     ) -> Result<Arc<Known>, Error> {
         let config = &self.inner.config;
-        let full =
-            if config.prefix.is_empty() { name.to_owned() } else { format!("{}_{name}", config.prefix) };
+        let full = self.full_name(name);
         if !name::is_metric(&full) {
-            return Err(Error::name("metric", &full, "not of the form [a-zA-Z_:][a-zA-Z0-9_:]*", at));
+            return Err(Error::name("metric", &full, name::METRIC, at));
         }
         let mut names = self.lock();
         let this = Use { name: &full, kind: I::KIND, at };
@@ -131,7 +194,7 @@ impl Registry {
             return Err(Error::full(&full, config.max_families, at));
         }
         let overflowed = self.inner.overflowed.clone();
-        let known = Arc::new(Known::new::<I>(full, help, at, bounds, config.max_series, overflowed));
+        let known = Arc::new(Known::new(full, help, I::KIND, at, bounds, config.max_series, overflowed));
         let number = names.families.len();
         names.families.push(Arc::clone(&known));
         names.taken.extend(exposed.into_iter().map(|name| (name, number)));
@@ -150,26 +213,32 @@ impl Builder {
     /// [`Config`](crate::ErrorKind::Config) names the field.
     pub fn build(self) -> Result<Registry, Error> {
         self.config.check()?;
-        Ok(Registry {
-            inner: Arc::new(Inner {
-                config: self.config,
-                names: Mutex::default(),
-                overflowed: Counter::new(),
-                renders: Counter::new(),
-            }),
-        })
+        Ok(Registry { inner: Arc::new(Inner::new(self.config)) })
     }
 }
 
 impl Default for Registry {
     fn default() -> Self {
+        Self { inner: Arc::new(Inner::new(Config::default())) }
+    }
+}
+
+impl Inner {
+    fn new(config: Config) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                config: Config::default(),
-                names: Mutex::default(),
-                overflowed: Counter::new(),
-                renders: Counter::new(),
-            }),
+            config,
+            names: Mutex::default(),
+            collectors: RwLock::default(),
+            overflowed: Counter::new(),
+            expired: Counter::new(),
+            failed_collections: Counter::new(),
+            renders: Counter::new(),
         }
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("config", &self.config).field("names", &self.names).finish()
     }
 }

@@ -11,6 +11,10 @@ pub struct Stats {
     pub series: usize,
     /// Look-ups that ended in an overflow series.
     pub overflowed: u64,
+    /// Series taken out because they were idle.
+    pub expired: u64,
+    /// Collections that ended in an error.
+    pub failed_collections: u64,
     /// Expositions rendered.
     pub renders: u64,
 }
@@ -21,6 +25,8 @@ impl Stats {
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             overflowed: self.overflowed.saturating_sub(earlier.overflowed),
+            expired: self.expired.saturating_sub(earlier.expired),
+            failed_collections: self.failed_collections.saturating_sub(earlier.failed_collections),
             renders: self.renders.saturating_sub(earlier.renders),
             ..self.clone()
         }

@@ -3,10 +3,11 @@
 //! A slot belongs to at most one living thread of the process, so that each cell behind it has a single writer at any
 //! time. When its thread ends the slot goes to the next one that asks, who continues from the values it finds: nothing
 //! has to be folded or moved, and a reader that adds up the cells of all slots sees each count exactly once and never
-//! steps back. Threads that find no free slot share one more cell by atomic addition.
+//! steps back. Threads that find no free slot share one more cell by atomic addition. ADR 0014 has the reasons.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Slots with one writer; the cells of a series are these and the shared one.
 pub(crate) const OWNED: usize = 8;
@@ -19,12 +20,33 @@ pub(crate) const LANES: usize = OWNED + 1;
 
 const UNSET: usize = usize::MAX;
 
-static TAKEN: [AtomicBool; OWNED] = [const { AtomicBool::new(false) }; OWNED];
+#[cfg(not(loom))]
+static SLOTS: [Slot; OWNED] = [const { Slot(AtomicBool::new(false)) }; OWNED];
+
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref SLOTS: [Slot; OWNED] = std::array::from_fn(|_| Slot(AtomicBool::new(false)));
+}
 
 thread_local! {
     // Without a destructor, so that it can be read from destructors of other thread locals.
     static LANE: Cell<usize> = const { Cell::new(UNSET) };
     static LEASE: Lease = const { Lease };
+}
+
+/// The right to write the cells of one lane by load and store.
+struct Slot(AtomicBool);
+
+impl Slot {
+    /// Takes the slot, if it is free. Acquire: the new owner continues from the values the last one stored.
+    fn take(&self) -> bool {
+        self.0.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Leaves it, with all that was stored, to the next.
+    fn give_back(&self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// Gives the slot back when its thread ends.
@@ -34,8 +56,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let lane = LANE.replace(SHARED);
         if lane < OWNED {
-            // Release: the next owner continues from the values this thread stored.
-            TAKEN[lane].store(false, Ordering::Release);
+            SLOTS[lane].give_back();
         }
     }
 }
@@ -47,32 +68,54 @@ pub(crate) fn lane() -> usize {
     if lane == UNSET { claim() } else { lane }
 }
 
+/// Adds to a cell of `lane`, which must be this thread's.
+#[inline]
+pub(crate) fn add(cell: &AtomicU64, lane: usize, n: u64) {
+    if lane == SHARED {
+        cell.fetch_add(n, Ordering::Relaxed);
+    } else {
+        // This thread is the only writer of the cell, so that nothing is lost between load and store.
+        cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+}
+
+/// Adds to a cell of `lane` that holds the bits of an `f64`.
+#[inline]
+pub(crate) fn add_f64(cell: &AtomicU64, lane: usize, value: f64) {
+    let sum = |bits| (f64::from_bits(bits) + value).to_bits();
+    if lane == SHARED {
+        let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(sum(bits)));
+    } else {
+        cell.store(sum(cell.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+}
+
 #[cold]
 fn claim() -> usize {
     // A thread that is already past the destructor of its lease, or whose lease cannot be made, shares.
     let lane = if LEASE.try_with(|_| ()).is_err() {
         SHARED
     } else {
-        (0..OWNED)
-            .find(|&lane| {
-                TAKEN[lane].compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            })
-            .unwrap_or(SHARED)
+        (0..OWNED).find(|&lane| SLOTS[lane].take()).unwrap_or(SHARED)
     };
     LANE.set(lane);
     lane
 }
 
-#[cfg(test)]
+/// Held by the unit tests that need to know who has the slots, which belong to the whole process.
+#[cfg(all(test, not(loom)))]
+pub(crate) static ALL_SLOTS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::Barrier;
     use std::thread;
 
     use super::*;
 
-    // One test, as the slots belong to the whole process.
     #[test]
     fn living_threads_own_different_slots_and_leave_them_to_the_next() {
+        let _alone = ALL_SLOTS.lock().unwrap();
         for _ in 0..10 * OWNED {
             assert!(thread::spawn(lane).join().unwrap() < OWNED, "the threads before gave theirs back");
         }
@@ -90,5 +133,95 @@ mod tests {
         lanes.sort_unstable();
         assert_eq!(lanes[..OWNED], [0, 1, 2, 3, 4, 5, 6, 7]);
         assert!(lanes[OWNED..].iter().all(|lane| *lane == SHARED));
+    }
+}
+
+/// Every interleaving of a hand-over: `RUSTFLAGS="--cfg loom" cargo test -p tidemill-metrics --lib --release loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    /// One owned slot and the shared one, for as many threads as a model can have.
+    struct Model {
+        slot: Slot,
+        owned: AtomicU64,
+        shared: AtomicU64,
+    }
+
+    impl Model {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                slot: Slot(AtomicBool::new(false)),
+                owned: AtomicU64::new(0),
+                shared: AtomicU64::new(0),
+            })
+        }
+
+        /// The life of a thread: it asks once, counts, and ends.
+        fn live(&self, give_back: impl Fn(&Slot)) {
+            if self.slot.take() {
+                add(&self.owned, 0, 1);
+                add(&self.owned, 0, 1);
+                give_back(&self.slot);
+            } else {
+                add(&self.shared, SHARED, 2);
+            }
+        }
+
+        fn sum(&self) -> u64 {
+            self.owned.load(Ordering::Relaxed) + self.shared.load(Ordering::Relaxed)
+        }
+    }
+
+    fn three_threads(give_back: fn(&Slot)) {
+        loom::model(move || {
+            let model = Model::new();
+            let others: Vec<_> = (0..2)
+                .map(|_| {
+                    let model = Arc::clone(&model);
+                    thread::spawn(move || model.live(give_back))
+                })
+                .collect();
+            model.live(give_back);
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(model.sum(), 6);
+        });
+    }
+
+    #[test]
+    fn loom_no_hand_over_loses_a_count() {
+        three_threads(Slot::give_back);
+    }
+
+    /// The control: without the release the next owner may continue from an old value.
+    #[test]
+    #[should_panic(expected = "assertion `left == right` failed")]
+    fn loom_a_hand_over_without_release_loses_counts() {
+        three_threads(|slot| slot.0.store(false, Ordering::Relaxed));
+    }
+
+    #[test]
+    fn loom_a_reader_never_sees_a_step_back() {
+        loom::model(|| {
+            let model = Model::new();
+            let writers: Vec<_> = (0..2)
+                .map(|_| {
+                    let model = Arc::clone(&model);
+                    thread::spawn(move || model.live(Slot::give_back))
+                })
+                .collect();
+            let first = model.sum();
+            let second = model.sum();
+            assert!(first <= second && second <= 4, "{first} then {second}");
+            for writer in writers {
+                writer.join().unwrap();
+            }
+            assert_eq!(model.sum(), 4);
+        });
     }
 }

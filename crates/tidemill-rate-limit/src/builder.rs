@@ -1,14 +1,13 @@
 //! From a configuration to a pool, with what an earlier process left behind.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::core::Core;
 use crate::error::{Cause, Error};
 use crate::pool::{KeyPool, Shared};
-use crate::stamps::{History, Record, Stamps};
+use crate::stamps::Stamps;
 
 /// Builds a [`KeyPool`].
 #[derive(Debug)]
@@ -65,59 +64,16 @@ impl Builder {
         for (index, id) in self.ids.iter().enumerate() {
             core.set_key_id(index, *id);
         }
-        let names =
-            self.config.limits.iter().map(|limit| {
-                fnv1a(format!("{:?} {} {:?}", limit.scope, limit.requests, limit.per).as_bytes())
-            });
-        core.set_limit_ids(names.collect());
         let wall = self.wall.unwrap_or_else(SystemTime::now);
         if let Some(stamps) = &self.stamps {
             let history = stamps.load(core.horizon(), wall)?;
-            restore(&mut core, &history, wall);
+            core.restore(&history, wall);
         }
         Ok(KeyPool { shared: Arc::new(Shared::new(core, &self.config, wall, self.stamps)) })
     }
 }
 
-fn restore(core: &mut Core, history: &History, wall: SystemTime) {
-    let since = |at: SystemTime| match at.duration_since(wall) {
-        Ok(ahead) => ahead.as_nanos() as i128,
-        Err(behind) => -(behind.duration().as_nanos() as i128),
-    };
-    // Ticket numbers wrap, so an answer belongs to the latest send of its number.
-    let mut open: HashMap<(u32, u16), (i128, u32)> = HashMap::new();
-    let mut sends = Vec::new();
-    for record in &history.records {
-        match *record {
-            Record::Sent { at, key, units, ticket } => {
-                if let Some((at, units)) = open.insert((key, ticket), (since(at), units)) {
-                    sends.push((key, at, None, units));
-                }
-            }
-            Record::Answered { at, key, ticket, .. } => {
-                if let Some((sent_at, units)) = open.remove(&(key, ticket)) {
-                    sends.push((key, sent_at, Some(since(at)), units));
-                }
-            }
-            Record::Held { at, key } => {
-                if let Ok(ahead) = u64::try_from(since(at)) {
-                    core.park_id(key, Duration::from_nanos(ahead));
-                }
-            }
-            Record::Learned { limit, requests, strict, .. } => core.restore_learned(limit, requests, strict),
-        }
-    }
-    sends.extend(open.into_iter().map(|((key, _), (at, units))| (key, at, None, units)));
-    sends.sort_unstable();
-    for (key, sent_at, answered_at, units) in sends {
-        core.restore_send(key, sent_at, answered_at, units);
-    }
-    if let Some(unknown_until) = history.unknown_until {
-        core.cold_guard(since(unknown_until));
-    }
-}
-
 /// FNV-1a, 32 bits.
-fn fnv1a(bytes: &[u8]) -> u32 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::builder::fnv1a;
 use crate::error::{Cause, Error};
 
 /// Everything a [`KeyPool`](crate::KeyPool) needs to know before the first request.
@@ -80,9 +81,6 @@ impl Config {
             if limit.per < Duration::from_millis(1) || limit.per > YEAR {
                 return bad(format!("limits[{i}].per"), "must lie between 1 ms and 366 days");
             }
-            if limit.burst == Some(0) {
-                return bad(format!("limits[{i}].burst"), "must be at least 1");
-            }
             if limit.reserve >= limit.requests {
                 return bad(format!("limits[{i}].reserve"), "must leave at least one request to the others");
             }
@@ -127,9 +125,10 @@ pub struct Limit {
     /// How the server counts. Default [`Model::Unknown`].
     #[serde(default)]
     pub model: Model,
-    /// How many requests the server takes at once after a rest. Given for `leaky`: its burst (nginx `burst=n` takes
-    /// n + 1). Given for any other model: send at most so many at once and pace the rest. Default: 1 for
-    /// `leaky`, paced for `unknown`, all of `requests` for the others.
+    /// How many requests the server takes at once after a rest. Given for `leaky` or `bucket`: its depth (nginx
+    /// `burst=n` takes n + 1). Given for any other model: send at most so many at once and pace the rest. 0: a bucket
+    /// that is born empty; nothing is sent ahead of its refill. Default: 1 for `leaky`, paced for `unknown`, all of
+    /// `requests` for the others.
     #[serde(default)]
     pub burst: Option<u32>,
     /// Units that only [`Priority::High`](crate::Priority::High) may use. Default 0.
@@ -141,6 +140,11 @@ impl Limit {
     /// `requests` in any window of `per`, on each key, of an unknown model.
     pub fn new(requests: u32, per: Duration) -> Self {
         Self { scope: Scope::Key, requests, per, model: Model::Unknown, burst: None, reserve: 0 }
+    }
+
+    /// A name that does not depend on the order of the limits.
+    pub(crate) fn id(&self) -> u32 {
+        fnv1a(format!("{:?} {} {:?}", self.scope, self.requests, self.per).as_bytes())
     }
 }
 

@@ -1,19 +1,20 @@
 //! The decisions, without clock, lock or I/O: which key may send now, or when to ask again.
 
+mod choose;
 mod forecast;
 mod lesson;
 mod restore;
 
 use std::time::Duration;
 
-use crate::config::{Config, Scope};
+use self::choose::Denied;
+use crate::config::{Config, Limit, Scope};
 use crate::error::Error;
-use crate::key::{Key, KeyIndex, KeyState};
+use crate::key::{Key, KeyIndex, KeyState, NEVER};
 use crate::learn::{Learner, Spacing, nanos};
 use crate::outcome::{Hints, Outcome};
-use crate::quota::Quota;
+use crate::quota::{Quota, Told};
 use crate::stats::{KeyStats, LimitStats, Stats};
-use crate::window::When;
 
 /// What a request costs, in units of the limits; most servers count 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,17 +71,23 @@ pub enum Poll {
 #[derive(Debug)]
 #[must_use = "what was taken stays taken until the ticket is given back"]
 pub struct Ticket {
-    key: usize,
+    key: u32,
     units: u32,
-    sent_at: Option<u64>,
-    gap: Option<u64>,
+    /// [`NEVER`] while it is not sent.
+    sent_at: u64,
+    /// To the send before with this key; [`NEVER`] when there was none.
+    gap: u64,
     stranger: bool,
 }
 
 impl Ticket {
     /// The key that was chosen.
     pub fn key(&self) -> KeyIndex {
-        KeyIndex(self.key)
+        KeyIndex(self.index())
+    }
+
+    fn index(&self) -> usize {
+        self.key as usize
     }
 
     pub(crate) fn units(&self) -> u32 {
@@ -89,7 +96,7 @@ impl Ticket {
 
     /// When it was sent.
     pub fn sent_at(&self) -> Option<Duration> {
-        self.sent_at.map(Duration::from_nanos)
+        (self.sent_at != NEVER).then(|| Duration::from_nanos(self.sent_at))
     }
 }
 
@@ -125,16 +132,11 @@ pub struct Core {
     /// Out on keys that the server has never answered.
     strangers: u32,
     late: u64,
-    totals: Totals,
-}
-
-#[derive(Debug, Default)]
-struct Totals {
-    sent: u64,
-    answered: u64,
-    refused: u64,
-    unanswered: u64,
     refunded: u64,
+    never_left: u64,
+    /// Where the choice among very many keys begins.
+    cursor: usize,
+    denied: Option<Denied>,
 }
 
 impl Core {
@@ -144,11 +146,11 @@ impl Core {
         let late = nanos(config.deadline).saturating_add(nanos(config.straggler));
         let rules: Vec<_> = config.limits.iter().map(|limit| Learner::new(limit, config)).collect();
         let shared = rules.iter().enumerate().filter(|(i, _)| config.limits[*i].scope != Scope::Key);
-        let shared = shared.map(|(i, rule)| Quota::new(i, rule, late, 0)).collect();
+        let shared = shared.map(|(i, rule)| Quota::new(i, rule, rule.first_send())).collect();
         let mut core = Self {
             scopes: config.limits.iter().map(|limit| limit.scope).collect(),
             reserves: config.limits.iter().map(|limit| limit.reserve).collect(),
-            limit_ids: Vec::new(),
+            limit_ids: config.limits.iter().map(Limit::id).collect(),
             rules,
             shared,
             keys: Vec::with_capacity(keys),
@@ -157,7 +159,10 @@ impl Core {
             unsent: 0,
             strangers: 0,
             late,
-            totals: Totals::default(),
+            refunded: 0,
+            never_left: 0,
+            cursor: 0,
+            denied: None,
         };
         for i in 0..keys {
             core.push_key(Duration::ZERO, i as u32, (i, keys));
@@ -165,120 +170,135 @@ impl Core {
         Ok(core)
     }
 
-    /// Which key may send a request of `cost` now, or when to ask again.
-    pub fn poll(&mut self, now: Duration, cost: Cost, priority: Priority) -> Poll {
-        let now = nanos(now);
-        if self.concurrency.is_some_and(|cap| self.in_flight + self.unsent >= cap) {
-            return Poll::OnResponse;
-        }
-        let mut best: Option<(f64, usize)> = None;
-        let mut soonest: Option<When> = None;
-        for index in 0..self.keys.len() {
-            if self.keys[index].gone.is_some() {
-                continue;
-            }
-            let when = self.poll_key(now, index, cost, priority);
-            soonest = Some(soonest.map_or(when, |other| other.or(when)));
-            if when == When::Now {
-                // The only key needs no score.
-                let score = if self.keys.len() == 1 { 0.0 } else { self.score(now, index) };
-                if best.is_none_or(|(lowest, _)| score < lowest) {
-                    best = Some((score, index));
-                }
-            }
-        }
-        match (best, soonest) {
-            (Some((_, index)), _) => Poll::Ready(KeyIndex(index)),
-            (None, Some(When::At(at))) => Poll::At(Duration::from_nanos(at)),
-            (None, Some(_)) => Poll::OnResponse,
-            (None, None) => Poll::NoKeys,
-        }
-    }
-
     /// Takes everything a request of `cost` needs on `key`, which [`poll`](Self::poll) named at the same `now`.
+    #[inline]
     pub fn take(&mut self, now: Duration, key: KeyIndex, cost: Cost) -> Ticket {
         let now = nanos(now);
+        self.denied = None;
         self.unsent += 1;
-        let stranger = !self.keys[key.0].known;
+        self.cursor = key.0;
+        let found = &mut self.keys[key.0];
+        let stranger = !found.known;
         self.strangers += u32::from(stranger);
-        for quota in self.keys[key.0].quotas.iter_mut().chain(&mut self.shared) {
+        for quota in found.quotas.iter_mut() {
             quota.take(now, cost.0, &self.rules[quota.rule]);
         }
-        Ticket { key: key.0, units: cost.0, sent_at: None, gap: None, stranger }
+        for quota in &mut self.shared {
+            quota.take(now, cost.0, &self.rules[quota.rule]);
+        }
+        Ticket { key: key.0 as u32, units: cost.0, sent_at: NEVER, gap: NEVER, stranger }
     }
 
     /// Gives back what was taken: nothing was sent.
     pub fn refund(&mut self, ticket: Ticket) {
+        self.denied = None;
         self.unsent -= 1;
         self.strangers -= u32::from(ticket.stranger);
-        self.totals.refunded += 1;
-        for quota in self.keys[ticket.key].quotas.iter_mut().chain(&mut self.shared) {
+        self.refunded += 1;
+        for quota in self.keys[ticket.index()].quotas.iter_mut().chain(&mut self.shared) {
             quota.refund(ticket.units, &self.rules[quota.rule]);
         }
     }
 
     /// The request leaves now.
+    #[inline]
     pub fn sent(&mut self, now: Duration, ticket: &mut Ticket) {
         let now = nanos(now);
+        self.denied = None;
         self.unsent -= 1;
         self.in_flight += 1;
-        self.totals.sent += 1;
-        let key = &mut self.keys[ticket.key];
-        ticket.gap = key.last_sent.map(|last| now.saturating_sub(last));
-        ticket.sent_at = Some(now);
-        key.last_sent = Some(now);
+        let key = &mut self.keys[ticket.index()];
+        ticket.gap = key.gap(now);
+        ticket.sent_at = now;
+        key.last_sent = now;
         key.in_flight += 1;
         key.sent += 1;
-        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
+        for quota in key.quotas.iter_mut() {
+            quota.sent(now, ticket.units, &self.rules[quota.rule]);
+        }
+        for quota in &mut self.shared {
             quota.sent(now, ticket.units, &self.rules[quota.rule]);
         }
     }
 
     /// The request ended now.
+    #[inline]
     pub fn answered(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
-        self.answered_with(now, ticket, outcome, Hints::default());
+        self.end(nanos(now), &ticket, outcome, None);
     }
 
     /// The request ended now, and its headers said more.
+    ///
+    /// Where the model is [`Fixed`](crate::Model::Fixed) and the headers name the reset of its window, a slot is free
+    /// from that reset on, without waiting for a whole window after the answer.
     pub fn answered_with(&mut self, now: Duration, ticket: Ticket, outcome: Outcome, hints: Hints) {
         let now = nanos(now);
-        let sent_at = ticket.sent_at.unwrap_or(now);
-        let index = ticket.key;
+        self.end(now, &ticket, outcome, self.told(now, hints));
+        if !matches!(outcome, Outcome::Unanswered | Outcome::Gateway | Outcome::Unsent) {
+            self.hint(now, ticket.index(), hints);
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, now: u64, ticket: &Ticket, outcome: Outcome, told: Option<Told>) {
+        self.denied = None;
         self.in_flight -= 1;
         self.strangers -= u32::from(ticket.stranger);
-        self.keys[index].in_flight -= 1;
-        let latency = Duration::from_nanos(now.saturating_sub(sent_at));
-        if matches!(outcome, Outcome::Unanswered | Outcome::Gateway) {
-            self.keys[index].unanswered += 1;
-            self.totals.unanswered += 1;
-            self.keys[index].health.failed();
-            return self.cool(index, ticket.units, now.max(sent_at.saturating_add(self.late)));
+        let Outcome::Counted { status } = outcome else {
+            return self.end_badly(now, ticket, outcome);
+        };
+        let sent_at = ticket.sent_at.min(now);
+        let key = &mut self.keys[ticket.index()];
+        key.in_flight -= 1;
+        key.answered += 1;
+        key.refused_in_row = 0;
+        key.known = true;
+        key.health.answered(now - sent_at, status < 500);
+        for quota in &mut key.quotas {
+            let rule = &mut self.rules[quota.rule];
+            quota.admitted(now, sent_at, rule);
+            quota.cool(now, ticket.units, told, rule);
         }
-        self.totals.answered += 1;
-        self.keys[index].answered += 1;
+        for quota in &mut self.shared {
+            let rule = &mut self.rules[quota.rule];
+            quota.admitted(now, sent_at, rule);
+            quota.cool(now, ticket.units, told, rule);
+        }
+    }
+
+    fn end_badly(&mut self, now: u64, ticket: &Ticket, outcome: Outcome) {
+        let sent_at = ticket.sent_at.min(now);
+        let index = ticket.index();
+        let key = &mut self.keys[index];
+        key.in_flight -= 1;
         match outcome {
-            Outcome::Counted { status } => {
-                self.admitted(now, index, sent_at);
-                self.keys[index].health.answered(latency, status < 500);
-            }
+            Outcome::Counted { .. } => {}
             Outcome::Refused { retry_after, limit } => {
-                self.keys[index].health.answered(latency, false);
-                self.refused(now, &ticket, retry_after, limit);
+                key.answered += 1;
+                key.health.answered(now - sent_at, false);
+                self.refused(now, ticket, retry_after, limit);
             }
             Outcome::Banned { until } => {
-                self.keys[index].health.failed();
-                self.keys[index].refused += 1;
-                self.totals.refused += 1;
+                key.answered += 1;
+                key.health.failed();
+                key.refused += 1;
                 // Where anything is counted by account or address, the ban is theirs.
                 let all = self.scopes.iter().any(|scope| *scope != Scope::Key);
                 self.hold(index, all, now.saturating_add(nanos(until)));
             }
-            Outcome::Revoked => self.keys[index].gone = Some(KeyState::Quarantined),
-            Outcome::Unanswered | Outcome::Gateway => {}
+            Outcome::Revoked => {
+                key.answered += 1;
+                key.gone = Some(KeyState::Quarantined);
+            }
+            Outcome::Unsent => return self.never_left(ticket, sent_at),
+            Outcome::Unanswered | Outcome::Gateway => {
+                key.unanswered += 1;
+                key.health.failed();
+                return self.cool(index, ticket.units, now.max(sent_at.saturating_add(self.late)));
+            }
         }
         // After the lesson, so that a stricter spacing holds for this request too.
         self.cool(index, ticket.units, now);
-        self.hint(now, index, hints);
     }
 
     /// The caller gave the request up now without having heard from the server.
@@ -294,6 +314,7 @@ impl Core {
 
     /// Takes a key out; what it has in flight is still accounted for. False when it was not in use.
     pub fn remove_key(&mut self, key: KeyIndex) -> bool {
+        self.denied = None;
         match self.keys.get_mut(key.0) {
             Some(found) if found.gone.is_none() => {
                 found.gone = Some(KeyState::Removed);
@@ -305,6 +326,7 @@ impl Core {
 
     /// Holds a key back until `until`, for instance because its quota is known to be drained.
     pub fn park(&mut self, key: KeyIndex, until: Duration) {
+        self.denied = None;
         if let Some(found) = self.keys.get_mut(key.0) {
             found.hold = found.hold.max(nanos(until));
         }
@@ -314,11 +336,17 @@ impl Core {
     pub fn set_requests(&mut self, limit: usize, requests: u32) {
         if let Some(rule) = self.rules.get_mut(limit) {
             rule.declare(requests.max(1));
+            self.denied = None;
+            let all = self.keys.iter_mut().flat_map(|key| &mut key.quotas).chain(&mut self.shared);
+            for quota in all.filter(|quota| quota.rule == limit) {
+                quota.resized(&self.rules[limit]);
+            }
         }
     }
 
     /// Sets the most requests in flight.
     pub fn set_concurrency(&mut self, concurrency: Option<u32>) {
+        self.denied = None;
         self.concurrency = concurrency.map(|cap| cap.max(1));
     }
 
@@ -331,6 +359,7 @@ impl Core {
     pub fn stats(&mut self, now: Duration) -> Stats {
         let now = nanos(now);
         let keys = (0..self.keys.len()).map(|index| self.key_stats(now, index)).collect();
+        let sum = |of: fn(&Key) -> u64| self.keys.iter().map(of).sum();
         let limits = self.rules.iter().map(|rule| LimitStats {
             declared: rule.declared(),
             learned: rule.current(),
@@ -338,11 +367,12 @@ impl Core {
             strict: matches!(rule.spacing(), Spacing::Strict { .. }),
         });
         Stats {
-            sent: self.totals.sent,
-            answered: self.totals.answered,
-            refused: self.totals.refused,
-            unanswered: self.totals.unanswered,
-            refunded: self.totals.refunded,
+            sent: sum(|key| key.sent),
+            answered: sum(|key| key.answered),
+            refused: sum(|key| key.refused),
+            unanswered: sum(|key| key.unanswered),
+            refunded: self.refunded,
+            never_left: self.never_left,
             in_flight: self.in_flight,
             unsent: self.unsent,
             limits: limits.collect(),
@@ -380,46 +410,20 @@ impl Core {
         let own = self.rules.iter().enumerate().filter(|(i, _)| self.scopes[*i] == Scope::Key);
         // Keys start in turn, so that the first refusal teaches the others before they try.
         let quotas = own.map(|(i, rule)| {
-            let first = now + rule.interval() / of as u64 * place as u64;
-            Quota::new(i, rule, self.late, first)
+            let first = now + rule.first_send() + rule.interval() / of as u64 * place as u64;
+            Quota::new(i, rule, first)
         });
         let key = Key::new(id, quotas.collect());
+        self.denied = None;
         self.keys.push(key);
         KeyIndex(self.keys.len() - 1)
     }
 
-    fn poll_key(&mut self, now: u64, index: usize, cost: Cost, priority: Priority) -> When {
-        let hold = self.keys[index].hold;
-        let mut when = if hold > now { When::At(hold) } else { When::Now };
-        let stranger = !self.keys[index].known && self.strangers > 0;
-        for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
-            let rule = &self.rules[quota.rule];
-            let reserve = if priority == Priority::High { 0 } else { self.reserves[quota.rule] };
-            when = when.and(quota.poll(now, cost.0, reserve, rule));
-            // One fresh key at a time: if it has a past, the others learn from its refusal.
-            if stranger && rule.unknown() {
-                when = When::OnResponse;
-            }
-            let used = quota.used(now).saturating_add(u64::from(cost.0));
-            if when == When::Now && rule.risk(used).is_some_and(|most| self.in_flight + self.unsent >= most) {
-                when = When::OnResponse;
-            }
+    /// A spacing may have become stricter.
+    fn respace(&mut self) {
+        for quota in self.keys.iter_mut().flat_map(|key| &mut key.quotas).chain(&mut self.shared) {
+            quota.respaced(&self.rules[quota.rule]);
         }
-        when
-    }
-
-    /// Usage of the fullest quota, 0 to 1.
-    fn usage(&mut self, now: u64, index: usize) -> f64 {
-        let mut usage = 0.0f64;
-        for quota in &mut self.keys[index].quotas {
-            usage = usage.max(quota.used(now) as f64 / f64::from(self.rules[quota.rule].current()));
-        }
-        usage
-    }
-
-    fn score(&mut self, now: u64, index: usize) -> f64 {
-        let usage = self.usage(now, index);
-        self.keys[index].health.score(usage)
     }
 
     /// Holds one key back, or all of them.
@@ -431,9 +435,21 @@ impl Core {
         }
     }
 
+    /// Takes a send back that did not happen.
+    fn never_left(&mut self, ticket: &Ticket, sent_at: u64) {
+        self.never_left += 1;
+        let key = &mut self.keys[ticket.index()];
+        if key.last_sent == sent_at {
+            key.last_sent = if ticket.gap == NEVER { NEVER } else { sent_at - ticket.gap };
+        }
+        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
+            quota.refund(ticket.units, &self.rules[quota.rule]);
+        }
+    }
+
     fn cool(&mut self, index: usize, units: u32, counted_by: u64) {
         for quota in self.keys[index].quotas.iter_mut().chain(&mut self.shared) {
-            quota.cool(counted_by, units, &self.rules[quota.rule]);
+            quota.cool(counted_by, units, None, &self.rules[quota.rule]);
         }
     }
 

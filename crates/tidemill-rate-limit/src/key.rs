@@ -11,6 +11,11 @@ use crate::quota::Quota;
 pub struct KeyIndex(pub(crate) usize);
 
 impl KeyIndex {
+    /// The key at `place` of the caller's list.
+    pub const fn new(place: usize) -> Self {
+        Self(place)
+    }
+
     /// The place in the caller's list, counted from 0.
     pub fn get(self) -> usize {
         self.0
@@ -33,6 +38,9 @@ pub enum KeyState {
     Removed,
 }
 
+/// A time that has not come.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) quotas: Vec<Quota>,
@@ -43,7 +51,8 @@ pub(crate) struct Key {
     pub(crate) refused_in_row: u32,
     /// Whether the server has answered this key at all.
     pub(crate) known: bool,
-    pub(crate) last_sent: Option<u64>,
+    /// [`NEVER`] before the first.
+    pub(crate) last_sent: u64,
     pub(crate) in_flight: u32,
     pub(crate) sent: u64,
     pub(crate) answered: u64,
@@ -61,7 +70,7 @@ impl Key {
             hold: 0,
             refused_in_row: 0,
             known: false,
-            last_sent: None,
+            last_sent: NEVER,
             in_flight: 0,
             sent: 0,
             answered: 0,
@@ -69,6 +78,12 @@ impl Key {
             unanswered: 0,
             health: Health::default(),
         }
+    }
+
+    /// How long the last send is ago; [`NEVER`] without one.
+    #[inline]
+    pub(crate) fn gap(&self, now: u64) -> u64 {
+        if self.last_sent == NEVER { NEVER } else { now.saturating_sub(self.last_sent) }
     }
 
     pub(crate) fn state(&self, now: u64) -> KeyState {
@@ -81,22 +96,31 @@ impl Key {
 }
 
 /// Latency and errors of a key, as they enter its score.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Health {
-    latency_s: Option<f64>,
+    /// Below zero before the first answer.
+    latency_s: f64,
     errors: f64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { latency_s: -1.0, errors: 0.0 }
+    }
 }
 
 impl Health {
     /// Weight of the newest latency in the moving average.
     const ALPHA: f64 = 0.1;
 
-    pub(crate) fn answered(&mut self, latency: Duration, success: bool) {
-        let seconds = latency.as_secs_f64();
-        self.latency_s = Some(match self.latency_s {
-            Some(mean) => mean + Self::ALPHA * (seconds - mean),
-            None => seconds,
-        });
+    #[inline]
+    pub(crate) fn answered(&mut self, latency_ns: u64, success: bool) {
+        let seconds = latency_ns.min(i64::MAX as u64) as i64 as f64 * 1e-9;
+        self.latency_s = if self.latency_s < 0.0 {
+            seconds
+        } else {
+            self.latency_s + Self::ALPHA * (seconds - self.latency_s)
+        };
         if success { self.errors = (self.errors - 0.1).max(0.0) } else { self.failed() }
     }
 
@@ -105,12 +129,12 @@ impl Health {
     }
 
     pub(crate) fn latency(&self) -> Duration {
-        Duration::from_secs_f64(self.latency_s.unwrap_or(0.0))
+        Duration::from_secs_f64(self.latency_s.max(0.0))
     }
 
     /// `usage + latency in seconds + 0.1 x errors`; lower is better.
     pub(crate) fn score(&self, usage: f64) -> f64 {
-        usage + self.latency_s.unwrap_or(0.0) + 0.1 * self.errors
+        usage + self.latency_s.max(0.0) + 0.1 * self.errors
     }
 }
 
@@ -121,12 +145,12 @@ mod tests {
     #[test]
     fn the_score_adds_usage_latency_and_errors() {
         let mut health = Health::default();
-        health.answered(Duration::from_secs(1), true);
-        health.answered(Duration::from_secs(2), false);
+        health.answered(1_000_000_000, true);
+        health.answered(2_000_000_000, false);
         assert_eq!(health.latency(), Duration::from_millis(1100));
         assert!((health.score(0.5) - (0.5 + 1.1 + 0.1)).abs() < 1e-9);
         for _ in 0..10 {
-            health.answered(Duration::from_millis(1100), true);
+            health.answered(1_100_000_000, true);
         }
         assert!((health.score(0.0) - 1.1).abs() < 1e-9, "errors decay by a tenth a success");
     }

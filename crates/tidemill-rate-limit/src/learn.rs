@@ -44,12 +44,16 @@ pub(crate) enum Evidence {
 pub(crate) struct Learner {
     per: u64,
     per_with_margin: u64,
+    margin: u64,
+    /// Whether the server counts by fixed windows and has not been caught telling a wrong reset.
+    trusts_resets: bool,
     resolution: u64,
     drift_ppm: u64,
     declared: u32,
     current: u32,
     spacing: Spacing,
     unknown: bool,
+    born_empty: bool,
     refusals: u32,
     budget: u32,
     changed_at: u64,
@@ -62,6 +66,7 @@ pub(crate) struct Learner {
     interval: u64,
     tolerance: u64,
     spacing_cooling: u64,
+    share: f64,
 }
 
 impl Learner {
@@ -73,12 +78,15 @@ impl Learner {
         Self {
             per,
             per_with_margin: with_margin(per, resolution, drift_ppm),
+            margin: with_margin(per, resolution, drift_ppm) - per,
+            trusts_resets: limit.model == Model::Fixed,
             resolution,
             drift_ppm,
             declared: limit.requests,
             current: limit.requests,
             spacing: first_spacing(limit, per, nanos(config.jitter)),
             unknown: limit.model == Model::Unknown,
+            born_empty: limit.burst == Some(0),
             refusals: 0,
             budget: config.learning_refusals,
             changed_at: 0,
@@ -91,11 +99,18 @@ impl Learner {
             interval: 0,
             tolerance: 0,
             spacing_cooling: 0,
+            share: 0.0,
         }
         .derive()
     }
 
+    /// How long after the start the first send is due: a bucket that is born empty holds nothing before.
+    pub(crate) fn first_send(&self) -> u64 {
+        if self.born_empty { self.interval + self.margin } else { 0 }
+    }
+
     /// The size in force.
+    #[inline]
     pub(crate) fn current(&self) -> u32 {
         self.current
     }
@@ -106,6 +121,7 @@ impl Learner {
     }
 
     /// The spacing in force.
+    #[inline]
     pub(crate) fn spacing(&self) -> Spacing {
         self.spacing
     }
@@ -116,26 +132,48 @@ impl Learner {
     }
 
     /// For how long after its response a slot of the window cools.
+    #[inline]
     pub(crate) fn cooling(&self) -> u64 {
         self.per_with_margin
     }
 
+    /// When a unit that the server had counted by `counted_by` no longer counts; `told` is when the server says that
+    /// its window ends.
+    #[inline]
+    pub(crate) fn free_at(&self, counted_by: u64, told: Option<u64>) -> u64 {
+        let free_at = counted_by.saturating_add(self.per_with_margin);
+        match told {
+            Some(ends) if self.trusts_resets => free_at.min(ends.saturating_add(self.margin)),
+            _ => free_at,
+        }
+    }
+
     /// The mean distance between two sends, in ns.
+    #[inline]
     pub(crate) fn interval(&self) -> u64 {
         self.interval
     }
 
     /// For how long after its response a slot of the strict spacing cools.
+    #[inline]
     pub(crate) fn spacing_cooling(&self) -> u64 {
         self.spacing_cooling
     }
 
     /// How early a paced send may come, in ns.
+    #[inline]
     pub(crate) fn tolerance(&self) -> u64 {
         self.tolerance
     }
 
+    /// What one unit is of the size in force.
+    #[inline]
+    pub(crate) fn share(&self) -> f64 {
+        self.share
+    }
+
     /// Whether the model was not declared.
+    #[inline]
     pub(crate) fn unknown(&self) -> bool {
         self.unknown
     }
@@ -154,21 +192,20 @@ impl Learner {
     }
 
     /// Judges a refusal from the units out on its key and the distance to the send before.
-    pub(crate) fn judge(&self, used: u64, gap: Option<u64>) -> Evidence {
+    pub(crate) fn judge(&self, used: u64, gap: u64) -> Evidence {
         if self.nearly_full(used) && self.current > 1 {
             return Evidence::Count;
         }
-        match gap {
-            Some(gap) if self.per <= PACED_UP_TO && gap <= self.interval().saturating_mul(2) => {
-                Evidence::Spacing
-            }
-            _ => Evidence::Past,
+        if self.per <= PACED_UP_TO && gap <= self.interval().saturating_mul(2) {
+            return Evidence::Spacing;
         }
+        Evidence::Past
     }
 
     /// Takes in a refusal of a request that was sent at `sent_at`; true when something was learned.
     pub(crate) fn refused(&mut self, now: u64, sent_at: u64, used: u64, evidence: Evidence) -> bool {
         self.refusals = self.refusals.saturating_add(1);
+        self.trusts_resets = false;
         self.clean = 0;
         self.proven = false;
         // What was sent before the last lesson says nothing about it.
@@ -203,11 +240,13 @@ impl Learner {
     }
 
     /// When something was last learned.
+    #[inline]
     pub(crate) fn changed_at(&self) -> u64 {
         self.changed_at
     }
 
     /// Takes in an answer that was no refusal; `key_clean` counts those of its key since the last lesson.
+    #[inline]
     pub(crate) fn admitted(&mut self, now: u64, key_clean: u64) {
         self.clean += 1;
         if key_clean >= 2 * u64::from(self.current) {
@@ -261,6 +300,7 @@ impl Learner {
     }
 
     fn rederive(&mut self) {
+        self.share = 1.0 / f64::from(self.current);
         self.interval = self.per.div_ceil(u64::from(self.current));
         self.tolerance = match self.spacing {
             Spacing::Paced { tolerance: Tolerance::Eighth } => self.interval / 8,
@@ -297,7 +337,9 @@ impl Learner {
 fn first_spacing(limit: &Limit, per: u64, jitter: u64) -> Spacing {
     let interval = per.div_ceil(u64::from(limit.requests));
     match (limit.model, limit.burst) {
-        (Model::Leaky, burst) => {
+        // Never ahead of the refill, which begins at the start: see `first_send`.
+        (_, Some(0)) => Spacing::Paced { tolerance: Tolerance::Intervals(0) },
+        (Model::Leaky, burst) | (Model::Bucket, burst @ Some(_)) => {
             let burst = burst.unwrap_or(1).min(limit.requests);
             match burst.checked_sub(2).filter(|spare| u64::from(*spare).saturating_mul(interval) >= jitter) {
                 Some(_) => Spacing::Paced { tolerance: Tolerance::Intervals(1) },
@@ -316,6 +358,10 @@ fn with_margin(span: u64, resolution: u64, drift_ppm: u64) -> u64 {
 }
 
 /// Nanoseconds of a duration, at most 584 years.
+#[inline]
 pub(crate) fn nanos(value: std::time::Duration) -> u64 {
-    u64::try_from(value.as_nanos()).unwrap_or(u64::MAX)
+    match value.as_secs().checked_mul(1_000_000_000) {
+        Some(whole) => whole.saturating_add(u64::from(value.subsec_nanos())),
+        None => u64::MAX,
+    }
 }

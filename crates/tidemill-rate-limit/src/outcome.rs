@@ -27,6 +27,10 @@ pub enum Outcome {
     Revoked,
     /// No answer: a timeout, a reset, a broken connection. The server may have counted the request, or may yet.
     Unanswered,
+    /// The request certainly never left this machine: no address, no connection, no TLS session. Its slot is given
+    /// back at once, as if the permit had been dropped. Say it only where not one byte of the request can have been
+    /// written; a reset connection is [`Unanswered`](Self::Unanswered).
+    Unsent,
     /// A gateway answered in the place of the server that counts (502, 503, 504): as good as no answer.
     Gateway,
 }

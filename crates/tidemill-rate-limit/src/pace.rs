@@ -10,17 +10,20 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// A pace whose first send is due at `first`.
+    #[inline]
     pub(crate) fn starting(first: u64) -> Self {
         Self { next: first }
     }
 
     /// When the next send may be, if it may come `tolerance` early after an earlier one came late.
+    #[inline]
     pub(crate) fn poll(&self, now: u64, tolerance: u64) -> When {
         let earliest = self.next.saturating_sub(tolerance);
-        if now >= earliest { When::Now } else { When::At(earliest) }
+        if now >= earliest { When::NOW } else { When::at(earliest) }
     }
 
     /// Charges one send of `units`.
+    #[inline]
     pub(crate) fn take(&mut self, now: u64, interval: u64, units: u32) {
         self.next = self.next.max(now).saturating_add(interval.saturating_mul(u64::from(units)));
     }
@@ -31,6 +34,7 @@ impl Pace {
     }
 
     /// The request left only now, so the next one is not due before an interval from here.
+    #[inline]
     pub(crate) fn sent(&mut self, now: u64, interval: u64, units: u32) {
         self.next = self.next.max(now.saturating_add(interval.saturating_mul(u64::from(units))));
     }
@@ -49,12 +53,12 @@ mod tests {
     fn a_late_send_is_made_up_for_within_the_tolerance_only() {
         let mut pace = Pace::starting(0);
         pace.take(0, 100, 1);
-        assert_eq!(pace.poll(50, 10), When::At(90));
-        assert_eq!(pace.poll(90, 10), When::Now);
+        assert_eq!(pace.poll(50, 10), When::at(90));
+        assert_eq!(pace.poll(90, 10), When::NOW);
         pace.take(105, 100, 1);
-        assert_eq!(pace.poll(105, 10), When::At(195), "a rest earns no burst");
+        assert_eq!(pace.poll(105, 10), When::at(195), "a rest earns no burst");
         pace.refund(100, 1);
-        assert_eq!(pace.poll(105, 10), When::Now);
+        assert_eq!(pace.poll(105, 10), When::NOW);
         pace.sent(300, 100, 1);
         assert_eq!(pace.due(), 400);
     }
@@ -63,9 +67,9 @@ mod tests {
     fn a_tolerance_of_whole_intervals_is_a_burst() {
         let mut pace = Pace::starting(0);
         for _ in 0..3 {
-            assert_eq!(pace.poll(0, 200), When::Now);
+            assert_eq!(pace.poll(0, 200), When::NOW);
             pace.take(0, 100, 1);
         }
-        assert_eq!(pace.poll(0, 200), When::At(100));
+        assert_eq!(pace.poll(0, 200), When::at(100));
     }
 }

@@ -13,19 +13,18 @@ use crate::pool::Shared;
 #[derive(Debug)]
 #[must_use = "a permit dropped unsent is given back"]
 pub struct Permit {
-    shared: Arc<Shared>,
-    ticket: Option<Ticket>,
+    /// Only `send` and `drop` take it, and both end the permit.
+    held: Option<(Arc<Shared>, Ticket)>,
 }
 
 impl Permit {
     pub(crate) fn new(shared: Arc<Shared>, ticket: Ticket) -> Self {
-        Self { shared, ticket: Some(ticket) }
+        Self { held: Some((shared, ticket)) }
     }
 
     /// The key to send with.
     pub fn key(&self) -> KeyIndex {
-        // Only `send` and `drop` take the ticket, and both end the permit.
-        self.ticket.as_ref().map_or(KeyIndex(0), Ticket::key)
+        self.held.as_ref().map_or(KeyIndex(0), |(_, ticket)| ticket.key())
     }
 
     /// Stamps the send. Call it right before the request leaves: pacing counts from here.
@@ -34,10 +33,10 @@ impl Permit {
     /// `Stamps` when the stamp could not be written; the permit is given back and nothing may be sent.
     pub fn send(mut self) -> Result<InFlight, Error> {
         let mut number = 0;
-        if let Some(ticket) = self.ticket.as_mut() {
-            number = self.shared.sent(ticket)?;
+        if let Some((shared, ticket)) = self.held.as_mut() {
+            number = shared.sent(ticket)?;
         }
-        Ok(InFlight { shared: Arc::clone(&self.shared), ticket: self.ticket.take(), number })
+        Ok(InFlight { held: self.held.take(), number })
     }
 
     /// Sends by `request`, which gets the key and says how the request ended beside its own result.
@@ -60,8 +59,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.shared.refund(ticket);
+        if let Some((shared, ticket)) = self.held.take() {
+            shared.refund(ticket);
         }
     }
 }
@@ -71,15 +70,14 @@ impl Drop for Permit {
 #[derive(Debug)]
 #[must_use = "a request dropped in flight holds its slots for long; say how it ended"]
 pub struct InFlight {
-    shared: Arc<Shared>,
-    ticket: Option<Ticket>,
+    held: Option<(Arc<Shared>, Ticket)>,
     number: u16,
 }
 
 impl InFlight {
     /// The key it was sent with.
     pub fn key(&self) -> KeyIndex {
-        self.ticket.as_ref().map_or(KeyIndex(0), Ticket::key)
+        self.held.as_ref().map_or(KeyIndex(0), |(_, ticket)| ticket.key())
     }
 
     /// The request ended now. Call it when the status line has arrived: the body does not matter to the quota.
@@ -96,8 +94,8 @@ impl InFlight {
     /// # Errors
     /// As [`answered`](Self::answered).
     pub fn answered_with(mut self, outcome: Outcome, hints: Hints) -> Result<(), Error> {
-        match self.ticket.take() {
-            Some(ticket) => self.shared.ended(ticket, self.number, outcome, hints),
+        match self.held.take() {
+            Some((shared, ticket)) => shared.ended(ticket, self.number, outcome, hints),
             None => Ok(()),
         }
     }
@@ -105,9 +103,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
+        if let Some((shared, ticket)) = self.held.take() {
             // Nothing is written for a request without an answer, except that its key may now be held.
-            let _ = self.shared.ended(ticket, self.number, Outcome::Unanswered, Hints::default());
+            let _ = shared.ended(ticket, self.number, Outcome::Unanswered, Hints::default());
         }
     }
 }

@@ -75,7 +75,10 @@ impl KeyPool {
     pub fn try_acquire(&self, cost: Cost, priority: Priority) -> Result<Option<Permit>, Error> {
         let mut state = self.shared.state();
         self.shared.check(&state, cost)?;
-        let now = self.shared.now();
+        if let Some((then, key)) = state.free_already(cost, priority) {
+            return Ok(Some(self.grant(&mut state, then, key, cost)));
+        }
+        let now = self.shared.look(&mut state);
         let place = state.queue.place(nanos(now), priority);
         if !state.queue.leads(place) {
             return Ok(None);
@@ -89,8 +92,9 @@ impl KeyPool {
 
     /// When a request of `cost` could be sent if nobody waited, without taking anything. Times count from now.
     pub fn peek(&self, cost: Cost, priority: Priority) -> Poll {
-        let now = self.shared.now();
-        match self.shared.state().core.poll(now, cost, priority) {
+        let mut state = self.shared.state();
+        let now = self.shared.look(&mut state);
+        match state.core.poll(now, cost, priority) {
             Poll::At(at) => Poll::At(at.saturating_sub(now)),
             other => other,
         }
@@ -99,13 +103,16 @@ impl KeyPool {
     /// How long `requests` more of cost 1 would take, by the quotas and the slots as they are;
     /// [`Duration::MAX`] without a key.
     pub fn forecast(&self, requests: u64) -> Duration {
-        self.shared.state().core.forecast(self.shared.now(), requests)
+        let mut state = self.shared.state();
+        let now = self.shared.look(&mut state);
+        state.core.forecast(now, requests)
     }
 
     /// What has happened, and how things stand.
     pub fn stats(&self) -> Stats {
         let mut state = self.shared.state();
-        let mut stats = state.core.stats(self.shared.now());
+        let now = self.shared.look(&mut state);
+        let mut stats = state.core.stats(now);
         stats.waiters = state.queue.len();
         stats.turned_away = state.turned_away;
         stats
@@ -161,7 +168,8 @@ impl KeyPool {
 
     fn change<T>(&self, act: impl FnOnce(&mut Core, Duration) -> T) -> T {
         let mut state = self.shared.state();
-        let result = act(&mut state.core, self.shared.now());
+        let now = self.shared.look(&mut state);
+        let result = act(&mut state.core, now);
         state.queue.wake_leaders();
         result
     }
@@ -169,7 +177,10 @@ impl KeyPool {
     fn join(&self, cost: Cost, priority: Priority) -> Result<Join<'_>, Error> {
         let mut state = self.shared.state();
         self.shared.check(&state, cost)?;
-        let now = self.shared.now();
+        if let Some((then, key)) = state.free_already(cost, priority) {
+            return Ok(Join::Granted(self.grant(&mut state, then, key, cost)));
+        }
+        let now = self.shared.look(&mut state);
         let place = state.queue.place(nanos(now), priority);
         let mut retry_after = None;
         if state.queue.leads(place) {
@@ -212,6 +223,29 @@ struct State {
     turned_away: u64,
     closed: bool,
     tickets: u16,
+    /// The latest time that was read under the lock.
+    seen: Duration,
+}
+
+impl State {
+    /// A key that was free at the latest time seen is free now: most permits need no look at the clock.
+    #[inline]
+    fn free_already(&mut self, cost: Cost, priority: Priority) -> Option<(Duration, KeyIndex)> {
+        if !self.queue.is_empty() {
+            return None;
+        }
+        match self.core.poll(self.seen, cost, priority) {
+            Poll::Ready(key) => Some((self.seen, key)),
+            _ => None,
+        }
+    }
+
+    fn after_release(&self, idle: &Notify) {
+        self.queue.wake_leaders();
+        if self.closed && self.core.outstanding() == 0 {
+            idle.notify_waiters();
+        }
+    }
 }
 
 impl Shared {
@@ -223,7 +257,15 @@ impl Shared {
     ) -> Self {
         let queue = Queue::new(nanos(config.aging));
         let max_waiters = config.max_waiters;
-        let state = State { core, queue, max_waiters, turned_away: 0, closed: false, tickets: 0 };
+        let state = State {
+            core,
+            queue,
+            max_waiters,
+            turned_away: 0,
+            closed: false,
+            tickets: 0,
+            seen: Duration::ZERO,
+        };
         Self { state: Mutex::new(state), origin: Instant::now(), wall_origin, stamps, idle: Notify::new() }
     }
 
@@ -231,7 +273,8 @@ impl Shared {
     pub(crate) fn sent(&self, ticket: &mut Ticket) -> Result<u16, Error> {
         if self.stamps.is_none() {
             let mut state = self.state();
-            state.core.sent(self.now(), ticket);
+            let now = self.look(&mut state);
+            state.core.sent(now, ticket);
             return Ok(0);
         }
         let now = self.now();
@@ -242,7 +285,8 @@ impl Shared {
         };
         self.write(|at| Record::Sent { at, key, units: ticket.units(), ticket: number }, now)?;
         let mut state = self.state();
-        state.core.sent(self.now(), ticket);
+        let now = self.look(&mut state);
+        state.core.sent(now, ticket);
         Ok(number)
     }
 
@@ -254,22 +298,30 @@ impl Shared {
         outcome: Outcome,
         hints: Hints,
     ) -> Result<(), Error> {
+        if self.stamps.is_none() {
+            let mut state = self.state();
+            // Read under the lock, so that the core never sees time go back.
+            let now = self.look(&mut state);
+            state.core.answered_with(now, ticket, outcome, hints);
+            state.after_release(&self.idle);
+            return Ok(());
+        }
         let index = ticket.key().get();
         let units = ticket.units();
-        let answered = !matches!(outcome, Outcome::Unanswered | Outcome::Gateway);
+        let last: Option<fn(Stamp) -> Record> = match outcome {
+            Outcome::Unanswered | Outcome::Gateway => None,
+            Outcome::Unsent => Some(|(at, key, units, ticket)| Record::Cancelled { at, key, units, ticket }),
+            _ => Some(|(at, key, units, ticket)| Record::Answered { at, key, units, ticket }),
+        };
         // Only these can hold a key back; the usual answer allocates nothing.
         let may_hold = !matches!(outcome, Outcome::Counted { .. }) || hints.remaining == Some(0);
         let (now, key, held, lessons) = {
             let mut state = self.state();
-            // Read under the lock, so that the core never sees time go back.
-            let now = self.now();
+            let now = self.look(&mut state);
             let lesson = state.core.lessons();
             let before = if may_hold { state.core.holds() } else { Vec::new() };
             state.core.answered_with(now, ticket, outcome, hints);
-            state.queue.wake_leaders();
-            if state.core.outstanding() == 0 {
-                self.idle.notify_waiters();
-            }
+            state.after_release(&self.idle);
             let after = if may_hold { state.core.holds() } else { Vec::new() };
             let changed =
                 before.into_iter().zip(after).enumerate().filter(|(_, (before, after))| after > before);
@@ -277,8 +329,8 @@ impl Shared {
             let lessons = if state.core.lessons() == lesson { Vec::new() } else { state.core.learned() };
             (now, state.core.key_id(index), held, lessons)
         };
-        if answered {
-            self.write(|at| Record::Answered { at, key, units, ticket: number }, now)?;
+        if let Some(record) = last {
+            self.write(|at| record((at, key, units, number)), now)?;
         }
         for (key, until) in held {
             self.write(|at| Record::Held { at, key }, Duration::from_nanos(until))?;
@@ -293,10 +345,7 @@ impl Shared {
     pub(crate) fn refund(&self, ticket: Ticket) {
         let mut state = self.state();
         state.core.refund(ticket);
-        state.queue.wake_leaders();
-        if state.core.outstanding() == 0 {
-            self.idle.notify_waiters();
-        }
+        state.after_release(&self.idle);
     }
 
     fn write(&self, record: impl FnOnce(SystemTime) -> Record, at: Duration) -> Result<(), Error> {
@@ -320,11 +369,20 @@ impl Shared {
         self.origin.elapsed()
     }
 
+    #[inline]
+    fn look(&self, state: &mut State) -> Duration {
+        state.seen = self.now();
+        state.seen
+    }
+
     // A panic while the lock was held can only come from a bug here; what is counted stays on the safe side.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Time, key, units and ticket of a stamp.
+type Stamp = (SystemTime, u32, u32, u16);
 
 enum Join<'a> {
     Granted(Permit),
@@ -355,7 +413,7 @@ impl Waiting<'_> {
         if state.closed {
             return Err(Cause::Closed.into());
         }
-        let now = shared.now();
+        let now = shared.look(&mut state);
         if !state.queue.leads(self.place) {
             if !state.queue.leads_urgent(self.place) {
                 return Ok(Step::Woken);

@@ -41,6 +41,11 @@ impl Queue {
         self.lanes.iter().map(BTreeMap::len).sum()
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.iter().all(BTreeMap::is_empty)
+    }
+
     /// The place that a waiter of `priority` would get now.
     pub(crate) fn place(&self, now: u64, priority: Priority) -> Place {
         let lane = priority as usize;
@@ -84,7 +89,14 @@ impl Queue {
     }
 
     /// Wakes those who may be able to go: the first of all and the first of the urgent.
+    #[inline]
     pub(crate) fn wake_leaders(&self) {
+        if !self.is_empty() {
+            self.wake_first();
+        }
+    }
+
+    fn wake_first(&self) {
         if let Some((place, first)) = self.first() {
             first.wake.notify_one();
             if place.lane != 0

@@ -4,13 +4,21 @@ use crate::learn::{Learner, Spacing};
 use crate::pace::Pace;
 use crate::window::{When, Window};
 
+/// When the server says that the present window of a limit ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) rule: usize,
+    pub(crate) ends: u64,
+}
+
 /// The state of one limit in one scope.
 #[derive(Debug)]
 pub(crate) struct Quota {
     /// Which limit of the configuration this is.
     pub(crate) rule: usize,
     window: Window,
-    strict: Window,
+    /// Kept only while the spacing is strict.
+    strict: Option<Box<Window>>,
     pace: Pace,
     clean: u64,
     clean_since: u64,
@@ -18,32 +26,58 @@ pub(crate) struct Quota {
 
 impl Quota {
     /// A fresh quota; a paced one begins at `first`.
-    pub(crate) fn new(rule: usize, learner: &Learner, reach: u64, first: u64) -> Self {
-        Self {
-            rule,
-            window: Window::new(learner.declared(), learner.cooling().saturating_add(reach)),
-            strict: Window::new(strict_slots(learner), learner.spacing_cooling().saturating_add(reach)),
-            pace: Pace::starting(first),
-            clean: 0,
-            clean_since: 0,
+    pub(crate) fn new(rule: usize, learner: &Learner, first: u64) -> Self {
+        let window = Window::new(learner.declared(), learner.cooling());
+        let pace = Pace::starting(first);
+        let mut quota = Self { rule, window, strict: None, pace, clean: 0, clean_since: 0 };
+        quota.respaced(learner);
+        quota
+    }
+
+    /// The spacing may have changed: what is out is carried over. Called after every lesson.
+    pub(crate) fn respaced(&mut self, learner: &Learner) {
+        if self.strict.is_some() {
+            return;
+        }
+        if let Spacing::Strict { slots } = learner.spacing() {
+            let span = learner.spacing_cooling();
+            let mut strict = Window::new(slots, span);
+            strict.take(u32::try_from(self.window.held()).unwrap_or(u32::MAX));
+            for (free_at, units) in self.window.returns() {
+                strict.take(units);
+                strict.release(free_at.saturating_sub(learner.cooling()).saturating_add(span), units);
+            }
+            self.strict = Some(Box::new(strict));
         }
     }
 
+    /// The limit has another size now.
+    pub(crate) fn resized(&mut self, learner: &Learner) {
+        self.window = self.window.resized(learner.declared(), learner.cooling());
+    }
+
     /// When `units` more may be sent, if `reserve` units are not for this caller.
+    #[inline]
     pub(crate) fn poll(&mut self, now: u64, units: u32, reserve: u32, learner: &Learner) -> When {
         let capacity = learner.current().saturating_sub(reserve).max(1);
         let window = self.window.poll(now, units, capacity);
         match learner.spacing() {
             Spacing::Free => window,
-            Spacing::Paced { .. } => window.and(self.pace.poll(now, learner.tolerance())),
-            Spacing::Strict { slots } => window.and(self.strict.poll(now, units, slots)),
+            Spacing::Paced { .. } => window.max(self.pace.poll(now, learner.tolerance())),
+            Spacing::Strict { slots } => match &mut self.strict {
+                Some(strict) => window.max(strict.poll(now, units, slots)),
+                None => window,
+            },
         }
     }
 
     /// Reserves `units` for a permit.
+    #[inline]
     pub(crate) fn take(&mut self, now: u64, units: u32, learner: &Learner) {
         self.window.take(units);
-        self.strict.take(units);
+        if let Some(strict) = &mut self.strict {
+            strict.take(units);
+        }
         if learner.spacing() == Spacing::Free {
             // Only the last send counts, in case that a refusal makes us pace.
             self.pace = Pace::starting(now);
@@ -54,24 +88,28 @@ impl Quota {
     /// Gives the units of an unsent permit back.
     pub(crate) fn refund(&mut self, units: u32, learner: &Learner) {
         self.window.refund(units);
-        self.strict.refund(units);
+        if let Some(strict) = &mut self.strict {
+            strict.refund(units);
+        }
         self.pace.refund(learner.interval(), units);
     }
 
     /// The permit was sent only now.
+    #[inline]
     pub(crate) fn sent(&mut self, now: u64, units: u32, learner: &Learner) {
         self.pace.sent(now, learner.interval(), units);
     }
 
     /// The server had counted the request by `counted_by`, so its slots cool from there.
-    pub(crate) fn cool(&mut self, counted_by: u64, units: u32, learner: &Learner) {
-        self.window.release(counted_by.saturating_add(learner.cooling()), units);
-        // Heavy requests occupy as many intervals as they cost.
-        let spacing = learner.spacing_cooling().saturating_mul(match learner.spacing() {
-            Spacing::Strict { slots } => u64::from(units.div_ceil(slots)),
-            _ => 1,
-        });
-        self.strict.release(counted_by.saturating_add(spacing), units);
+    #[inline]
+    pub(crate) fn cool(&mut self, counted_by: u64, units: u32, told: Option<Told>, learner: &Learner) {
+        let told = told.filter(|told| told.rule == self.rule).map(|told| told.ends);
+        self.window.release(learner.free_at(counted_by, told), units);
+        if let (Some(strict), Spacing::Strict { slots }) = (&mut self.strict, learner.spacing()) {
+            // Heavy requests occupy as many intervals as they cost.
+            let spacing = learner.spacing_cooling().saturating_mul(u64::from(units.div_ceil(slots)));
+            strict.release(counted_by.saturating_add(spacing), units);
+        }
     }
 
     /// Takes in a send of an earlier process, counted by `counted_by` at the latest; `now` is the start.
@@ -82,24 +120,32 @@ impl Quota {
             self.window.release(at, units);
         }
         if let Some(at) = ahead(learner.spacing_cooling()) {
-            self.strict.take(units);
-            self.strict.release(at, units);
+            if let Some(strict) = &mut self.strict {
+                strict.take(units);
+                strict.release(at, units);
+            }
             self.pace = Pace::starting(self.pace.due().max(at));
         }
     }
 
     /// Units out at `now`.
+    #[inline]
     pub(crate) fn used(&mut self, now: u64) -> u64 {
         self.window.used(now)
     }
 
-    /// Counts an answer without refusal; the count since the last lesson.
-    pub(crate) fn admitted(&mut self, lesson: u64) -> u64 {
+    /// Counts an answer without refusal to a request of `sent_at`; what was sent before the last lesson is no news.
+    #[inline]
+    pub(crate) fn admitted(&mut self, now: u64, sent_at: u64, learner: &mut Learner) {
+        let lesson = learner.changed_at();
+        if sent_at < lesson {
+            return;
+        }
         if self.clean_since != lesson {
             (self.clean_since, self.clean) = (lesson, 0);
         }
         self.clean += 1;
-        self.clean
+        learner.admitted(now, self.clean);
     }
 
     /// How many units could be sent by `until`, when each later use of a slot takes `round_trip` more.
@@ -133,12 +179,5 @@ impl Quota {
                 sends.min(u64::from(slots) * (1 + span / cycle))
             }
         }
-    }
-}
-
-fn strict_slots(learner: &Learner) -> u32 {
-    match learner.spacing() {
-        Spacing::Strict { slots } => slots,
-        _ => 1,
     }
 }

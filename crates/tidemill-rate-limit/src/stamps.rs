@@ -35,6 +35,17 @@ pub enum Record {
         /// The number of the send.
         ticket: u16,
     },
+    /// The request never left: its send does not count.
+    Cancelled {
+        /// When that was known.
+        at: SystemTime,
+        /// The key it was to be sent with.
+        key: u32,
+        /// Its cost.
+        units: u32,
+        /// The number of the send.
+        ticket: u16,
+    },
     /// A key is not to be used.
     Held {
         /// Before this time.
@@ -195,6 +206,7 @@ impl Record {
         match *self {
             Self::Sent { at, .. }
             | Self::Answered { at, .. }
+            | Self::Cancelled { at, .. }
             | Self::Held { at, .. }
             | Self::Learned { at, .. } => at,
         }
@@ -276,6 +288,7 @@ fn encode(record: &Record) -> [u8; ENTRY] {
     let (kind, name, rest) = match *record {
         Record::Sent { key, units, ticket, .. } => (1u64, key, pair(units, ticket)),
         Record::Answered { key, units, ticket, .. } => (2, key, pair(units, ticket)),
+        Record::Cancelled { key, units, ticket, .. } => (5, key, pair(units, ticket)),
         Record::Held { key, .. } => (3, key, 0),
         Record::Learned { limit, requests, strict, .. } => (4, limit, (requests << 1) | u32::from(strict)),
     };
@@ -301,6 +314,7 @@ fn decode(bytes: &[u8; ENTRY]) -> Option<Record> {
         2 => Some(Record::Answered { at, key: name, units, ticket }),
         3 => Some(Record::Held { at, key: name }),
         4 => Some(Record::Learned { at, limit: name, requests: rest >> 1, strict: rest & 1 == 1 }),
+        5 => Some(Record::Cancelled { at, key: name, units, ticket }),
         _ => None,
     }
 }

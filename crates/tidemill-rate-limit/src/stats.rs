@@ -19,6 +19,8 @@ pub struct Stats {
     pub unanswered: u64,
     /// Permits given back unsent.
     pub refunded: u64,
+    /// Requests among `sent` that never left this machine ([`Outcome::Unsent`](crate::Outcome::Unsent)).
+    pub never_left: u64,
     /// Callers turned away because the queue was full.
     pub turned_away: u64,
     /// Gauge: requests in flight.
@@ -80,6 +82,7 @@ impl Stats {
         delta.refused -= earlier.refused.min(delta.refused);
         delta.unanswered -= earlier.unanswered.min(delta.unanswered);
         delta.refunded -= earlier.refunded.min(delta.refunded);
+        delta.never_left -= earlier.never_left.min(delta.never_left);
         delta.turned_away -= earlier.turned_away.min(delta.turned_away);
         for (limit, earlier) in delta.limits.iter_mut().zip(&earlier.limits) {
             limit.refusals -= earlier.refusals.min(limit.refusals);

@@ -1,87 +1,104 @@
 //! The slots of one window: taken at the send, free again one span after the response.
 
-use std::collections::VecDeque;
-
 /// Most entries a log keeps; a larger window is kept in grains, each rounded up to its end.
 const ENTRIES: u64 = 4096;
 
-/// When something may go ahead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
-    /// At once.
-    Now,
-    /// At this time, if nothing is taken in between.
-    At(u64),
-    /// Not before a request in flight is answered.
-    OnResponse,
-}
+/// When something may go ahead: 0 at once, `u64::MAX` not before a request in flight is answered, else at that time
+/// if nothing is taken in between. The later of two is then the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct When(pub(crate) u64);
 
 impl When {
-    /// The later of two.
-    pub(crate) fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::OnResponse, _) | (_, Self::OnResponse) => Self::OnResponse,
-            (Self::At(a), Self::At(b)) => Self::At(a.max(b)),
-            (Self::Now, when) | (when, Self::Now) => when,
-        }
-    }
+    pub(crate) const NOW: Self = Self(0);
+    pub(crate) const ON_RESPONSE: Self = Self(u64::MAX);
 
-    /// The earlier of two.
-    pub(crate) fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Now, _) | (_, Self::Now) => Self::Now,
-            (Self::At(a), Self::At(b)) => Self::At(a.min(b)),
-            (Self::OnResponse, when) | (when, Self::OnResponse) => when,
-        }
+    /// At this time.
+    #[inline]
+    pub(crate) fn at(time: u64) -> Self {
+        Self(time.min(u64::MAX - 1))
     }
 }
 
-/// Units that cool down and become free together.
-#[derive(Debug, Clone, Copy)]
+/// Units that cool down and become free together: 12 bytes, so the time is kept in two halves.
+#[derive(Debug, Clone, Copy, Default)]
 struct Cooling {
-    free_at: u64,
+    free_at: [u32; 2],
     units: u32,
+}
+
+impl Cooling {
+    fn new(free_at: u64, units: u32) -> Self {
+        Self { free_at: [free_at as u32, (free_at >> 32) as u32], units }
+    }
+
+    fn free_at(self) -> u64 {
+        u64::from(self.free_at[0]) | (u64::from(self.free_at[1]) << 32)
+    }
 }
 
 /// How many units of a window are out, and when the answered ones come back.
 ///
 /// A unit that is held (a permit not sent, a request in flight) has no time of return; an answered one is free at the
-/// time given to [`release`](Self::release). The capacity is an argument, because it may be learned anew.
+/// time given to [`release`](Self::release). The capacity is an argument, because it may be learned anew. It never
+/// allocates after its making: where more entries are needed than there is room for, the soonest two become one that
+/// is free at the later time.
 #[derive(Debug)]
 pub(crate) struct Window {
     used: u64,
-    cooling: VecDeque<Cooling>,
-    grain: u64,
+    /// When the first entry is free; `u64::MAX` without one.
+    next: u64,
+    /// A ring, soonest first.
+    ring: Box<[Cooling]>,
+    head: usize,
+    len: usize,
+    /// A power of two less one: times are rounded up to multiples of it.
+    grain_mask: u64,
 }
 
 impl Window {
-    /// A window of at most `capacity` units whose releases lie at most `reach` ns ahead.
-    pub(crate) fn new(capacity: u32, reach: u64) -> Self {
+    /// A window of at most `capacity` units that usually cool for `span` ns.
+    pub(crate) fn new(capacity: u32, span: u64) -> Self {
         let exact = u64::from(capacity) <= ENTRIES;
-        let grain = if exact { 1 } else { (reach / ENTRIES).max(1) };
-        let entries = u64::from(capacity).min(ENTRIES) + 2;
-        Self { used: 0, cooling: VecDeque::with_capacity(entries as usize), grain }
+        // The power of two above, so that a span has at most as many grains as there are entries, and at least half.
+        let grain = if exact { 1 } else { (span / ENTRIES).max(1).next_power_of_two() };
+        // In grains, one more at each end of the span.
+        let entries = if exact { u64::from(capacity).max(2) } else { ENTRIES + 2 };
+        let ring = vec![Cooling::default(); entries as usize].into_boxed_slice();
+        Self { used: 0, next: u64::MAX, ring, head: 0, len: 0, grain_mask: grain - 1 }
+    }
+
+    /// The same units with room for another capacity.
+    pub(crate) fn resized(&self, capacity: u32, span: u64) -> Self {
+        let mut window = Self::new(capacity, span);
+        window.used = self.used;
+        for (free_at, units) in self.returns() {
+            window.release(free_at, units);
+        }
+        window
     }
 
     /// When `units` more may be taken.
+    #[inline]
     pub(crate) fn poll(&mut self, now: u64, units: u32, capacity: u32) -> When {
         self.expire(now);
         // A capacity that was learned to be smaller than one cost needs the whole window.
         let room = u64::from(capacity.saturating_sub(units.min(capacity)));
-        if self.used <= room {
-            return When::Now;
-        }
+        if self.used <= room { When::NOW } else { self.free_for(room) }
+    }
+
+    fn free_for(&self, room: u64) -> When {
         let mut left = self.used;
-        for entry in &self.cooling {
-            left -= u64::from(entry.units);
+        for (free_at, units) in self.returns() {
+            left -= u64::from(units);
             if left <= room {
-                return When::At(entry.free_at);
+                return When::at(free_at);
             }
         }
-        When::OnResponse
+        When::ON_RESPONSE
     }
 
     /// Holds `units` until they are released or given back.
+    #[inline]
     pub(crate) fn take(&mut self, units: u32) {
         self.used += u64::from(units);
     }
@@ -92,22 +109,59 @@ impl Window {
     }
 
     /// Lets held units cool until `free_at`.
+    #[inline]
     pub(crate) fn release(&mut self, free_at: u64, units: u32) {
-        let free_at = free_at.div_ceil(self.grain).saturating_mul(self.grain);
-        // Nearly always the last: only a request that was never answered cools for longer than a later one.
-        let mut at = self.cooling.len();
-        while at > 0 && self.cooling[at - 1].free_at > free_at {
+        let free_at = free_at.saturating_add(self.grain_mask) & !self.grain_mask;
+        if let Some(last) = self.len.checked_sub(1) {
+            let end = self.get(last);
+            if end.free_at() == free_at
+                && let Some(units) = end.units.checked_add(units)
+            {
+                return self.set(last, Cooling::new(free_at, units));
+            }
+            if free_at <= end.free_at() || self.len == self.ring.len() {
+                return self.insert(free_at, units);
+            }
+        } else {
+            self.next = free_at;
+        }
+        let place = self.place(self.len);
+        self.ring[place] = Cooling::new(free_at, units);
+        self.len += 1;
+    }
+
+    /// The rarer cases: not the latest of all, or no room.
+    fn insert(&mut self, free_at: u64, units: u32) {
+        // Nearly always close to the end: only a request that was never answered cools for longer than a later one.
+        let mut at = self.len;
+        while at > 0 && self.get(at - 1).free_at() > free_at {
             at -= 1;
         }
-        match at.checked_sub(1).and_then(|i| self.cooling.get_mut(i)) {
-            Some(last) if last.free_at == free_at && last.units.checked_add(units).is_some() => {
-                last.units += units
+        if let Some(before) = at.checked_sub(1) {
+            let entry = self.get(before);
+            if entry.free_at() == free_at
+                && let Some(units) = entry.units.checked_add(units)
+            {
+                return self.set(before, Cooling::new(free_at, units));
             }
-            _ => self.cooling.insert(at, Cooling { free_at, units }),
         }
+        if self.len == self.ring.len() {
+            let units = self.get(0).units.saturating_add(self.get(1).units);
+            let later = self.get(1).free_at();
+            self.set(1, Cooling::new(later, units));
+            self.drop_first();
+            at = at.saturating_sub(1);
+        }
+        for i in (at..self.len).rev() {
+            self.set(i + 1, self.get(i));
+        }
+        self.len += 1;
+        self.set(at, Cooling::new(free_at, units));
+        self.next = self.get(0).free_at();
     }
 
     /// Units out at `now`.
+    #[inline]
     pub(crate) fn used(&mut self, now: u64) -> u64 {
         self.expire(now);
         self.used
@@ -115,43 +169,67 @@ impl Window {
 
     /// Units that are held, so without a time of return.
     pub(crate) fn held(&self) -> u64 {
-        self.used - self.cooling.iter().map(|c| u64::from(c.units)).sum::<u64>()
+        self.used - self.returns().map(|(_, units)| u64::from(units)).sum::<u64>()
     }
 
     /// Times and units of the answered, soonest first.
     pub(crate) fn returns(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
-        self.cooling.iter().map(|c| (c.free_at, c.units))
+        (0..self.len).map(|i| (self.get(i).free_at(), self.get(i).units))
     }
 
+    #[inline]
     fn expire(&mut self, now: u64) {
-        while let Some(first) = self.cooling.front() {
-            if first.free_at > now {
-                break;
-            }
-            self.used -= u64::from(first.units);
-            self.cooling.pop_front();
+        while self.next <= now && self.len > 0 {
+            self.used -= u64::from(self.get(0).units);
+            self.drop_first();
         }
+    }
+
+    fn drop_first(&mut self) {
+        self.head = self.place(1);
+        self.len -= 1;
+        self.next = if self.len == 0 { u64::MAX } else { self.get(0).free_at() };
+    }
+
+    /// Where entry `i` lies; `i` is at most the length of the ring.
+    #[inline]
+    fn place(&self, i: usize) -> usize {
+        let place = self.head + i;
+        if place >= self.ring.len() { place - self.ring.len() } else { place }
+    }
+
+    #[inline]
+    fn get(&self, i: usize) -> Cooling {
+        self.ring[self.place(i)]
+    }
+
+    #[inline]
+    fn set(&mut self, i: usize, entry: Cooling) {
+        let place = self.place(i);
+        self.ring[place] = entry;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_slot_is_free_one_span_after_its_response() {
         let mut window = Window::new(2, 100);
-        assert_eq!(window.poll(0, 1, 2), When::Now);
+        assert_eq!(window.poll(0, 1, 2), When::NOW);
         window.take(1);
         window.take(1);
-        assert_eq!(window.poll(5, 1, 2), When::OnResponse);
+        assert_eq!(window.poll(5, 1, 2), When::ON_RESPONSE);
         window.release(110, 1);
-        assert_eq!(window.poll(10, 1, 2), When::At(110));
-        assert_eq!(window.poll(109, 1, 2), When::At(110));
-        assert_eq!(window.poll(110, 1, 2), When::Now);
-        assert_eq!(window.poll(110, 2, 2), When::OnResponse);
+        assert_eq!(window.poll(10, 1, 2), When::at(110));
+        assert_eq!(window.poll(109, 1, 2), When::at(110));
+        assert_eq!(window.poll(110, 1, 2), When::NOW);
+        assert_eq!(window.poll(110, 2, 2), When::ON_RESPONSE);
         window.refund(1);
-        assert_eq!(window.poll(110, 2, 2), When::Now);
+        assert_eq!(window.poll(110, 2, 2), When::NOW);
     }
 
     #[test]
@@ -161,8 +239,8 @@ mod tests {
         window.release(900, 1);
         window.release(200, 1);
         window.release(300, 1);
-        assert_eq!(window.poll(0, 1, 3), When::At(200));
-        assert_eq!(window.poll(0, 3, 3), When::At(900));
+        assert_eq!(window.poll(0, 1, 3), When::at(200));
+        assert_eq!(window.poll(0, 3, 3), When::at(900));
         assert_eq!(window.used(250), 2);
     }
 
@@ -174,9 +252,56 @@ mod tests {
             window.take(1);
             window.release(day + i * (day / 1_000_000), 1);
         }
-        assert!(window.cooling.len() as u64 <= ENTRIES + 2, "{}", window.cooling.len());
+        assert!(window.len as u64 <= ENTRIES + 2, "{}", window.len);
         assert_eq!(window.used(day - 1), 1_000_000);
         let (first, _) = window.returns().next().unwrap();
-        assert!(first >= day && first <= day + day / ENTRIES);
+        assert!(first >= day && first <= day + 2 * day / ENTRIES, "a grain is 42 s at most");
+    }
+
+    #[test]
+    fn a_slot_takes_twelve_bytes_and_a_million_a_day_no_more_than_4098_of_them() {
+        assert_eq!(size_of::<Cooling>(), 12);
+        for (capacity, entries) in [(75, 75), (4096, 4096), (4097, 4098), (1_000_000, 4098)] {
+            assert_eq!(Window::new(capacity, 1 << 46).ring.len(), entries);
+        }
+    }
+
+    proptest! {
+        /// Against a list of units: never more free than truly are, and exactly as many while there is room.
+        #[test]
+        fn it_is_a_list_of_units(
+            capacity in 1u32..12, steps in prop::collection::vec((0u8..3, 1u32..3, 0u64..60, 0u64..40), 1..200),
+        ) {
+            let mut window = Window::new(capacity, 100);
+            let (mut held, mut cooling) = (0u64, Vec::<(u64, u32)>::new());
+            let (mut now, mut crowded) = (0, false);
+            for (step, units, wait, cool) in steps {
+                now += wait / 10;
+                cooling.retain(|(at, _)| *at > now);
+                window.used(now);
+                match step {
+                    0 | 1 if held + cooling.iter().map(|c| u64::from(c.1)).sum::<u64>() < 40 => {
+                        window.take(units);
+                        held += u64::from(units);
+                    }
+                    _ if held >= u64::from(units) => {
+                        window.release(now + cool, units);
+                        held -= u64::from(units);
+                        cooling.push((now + cool, units));
+                    }
+                    _ => {}
+                }
+                crowded |= cooling.len() > window.ring.len();
+                cooling.retain(|(at, _)| *at > now);
+                let truth = held + cooling.iter().map(|c| u64::from(c.1)).sum::<u64>();
+                let seen = window.used(now);
+                prop_assert!(seen >= truth);
+                prop_assert!(crowded || seen == truth, "{} of {}", seen, truth);
+                prop_assert_eq!(window.held(), held);
+                let times: Vec<_> = window.returns().map(|(at, _)| at).collect();
+                prop_assert!(times.is_sorted());
+                crowded &= !cooling.is_empty();
+            }
+        }
     }
 }

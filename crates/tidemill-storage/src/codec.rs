@@ -1,14 +1,22 @@
 //! Parquet in and out, a whole file at a time, through the disk: the only file that knows the encoding.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use parquet::{
     arrow::{
         ArrowWriter, ProjectionMask,
-        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{
+            ArrowPredicate, ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder, RowFilter,
+        },
         arrow_writer::ArrowWriterOptions,
     },
     basic::{Compression as Codec, Encoding, ZstdLevel},
@@ -17,12 +25,16 @@ use parquet::{
         metadata::SortingColumn,
         properties::{EnabledStatistics, WriterProperties, WriterVersion},
         reader::{ChunkReader, Length},
+        statistics::Statistics,
     },
     schema::types::ColumnPath,
 };
 use tidemill_journal::{AppendFile, Disk, ReadFile};
 
 use crate::{Compression, Config, Error, columns::Columns, kind::Kind, manifest::hex, table::Table};
+
+/// Rows in a batch, read or handed to the encoder.
+pub(crate) const BATCH: usize = 8192;
 
 /// What was written.
 #[derive(Debug)]
@@ -34,9 +46,9 @@ pub(crate) struct Written {
 }
 
 /// Writes one sorted file; memory is bounded by one row group.
-pub(crate) struct FileWriter<'a> {
-    table: &'a Table,
-    path: &'a Path,
+pub(crate) struct FileWriter {
+    table: Arc<Table>,
+    path: PathBuf,
     writer: ArrowWriter<Output>,
     rows: u64,
     group_rows: usize,
@@ -44,23 +56,31 @@ pub(crate) struct FileWriter<'a> {
     groups: Vec<String>,
 }
 
-impl<'a> FileWriter<'a> {
+impl FileWriter {
     pub(crate) fn create(
         disk: &dyn Disk,
-        path: &'a Path,
-        table: &'a Table,
+        path: &Path,
+        table: Arc<Table>,
         config: &Config,
     ) -> Result<Self, Error> {
         let file = disk.create(path).map_err(Error::disk("create", path))?;
         let output = Output { file, buffer: Vec::with_capacity(OUTPUT_BUFFER), bytes: 0, crc: 0 };
         // The Arrow schema in the footer adds nothing for our types, and its parser is the one that panics on damage.
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(table, config)?)
+            .with_properties(properties(&table, config)?)
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(output, table.schema.clone(), options)
             .map_err(Error::parquet("begin", path))?;
         let group_limit = config.row_group_rows;
-        Ok(Self { table, path, writer, rows: 0, group_rows: 0, group_limit, groups: Vec::new() })
+        Ok(Self {
+            table,
+            path: path.to_owned(),
+            writer,
+            rows: 0,
+            group_rows: 0,
+            group_limit,
+            groups: Vec::new(),
+        })
     }
 
     /// How many rows still fit the present row group.
@@ -79,12 +99,12 @@ impl<'a> FileWriter<'a> {
         }
         let batch = rows
             .into_batch(self.table.schema.clone())
-            .map_err(|e| Error::corrupt(self.path, format!("rows do not form a batch: {e}")))?;
-        self.writer.write(&batch).map_err(Error::parquet("write", self.path))?;
+            .map_err(|e| Error::corrupt(&self.path, format!("rows do not form a batch: {e}")))?;
+        self.writer.write(&batch).map_err(Error::parquet("write", &self.path))?;
         self.rows += len as u64;
         self.group_rows += len;
         if self.group_rows >= self.group_limit {
-            self.writer.flush().map_err(Error::parquet("write", self.path))?;
+            self.writer.flush().map_err(Error::parquet("write", &self.path))?;
             self.group_rows = 0;
         }
         Ok(())
@@ -92,12 +112,12 @@ impl<'a> FileWriter<'a> {
 
     /// Durable when it returns; its name is not yet.
     pub(crate) fn finish(mut self) -> Result<Written, Error> {
-        self.writer.finish().map_err(Error::parquet("finish", self.path))?;
+        self.writer.finish().map_err(Error::parquet("finish", &self.path))?;
         let output = self.writer.inner_mut();
         output
             .drain()
             .and_then(|()| output.file.sync("storage.file"))
-            .map_err(Error::disk("sync", self.path))?;
+            .map_err(Error::disk("sync", &self.path))?;
         Ok(Written { rows: self.rows, bytes: output.bytes, crc32c: output.crc, groups: self.groups })
     }
 }
@@ -123,8 +143,9 @@ fn properties(table: &Table, config: &Config) -> Result<WriterProperties, Error>
         .set_compression(codec)
         .set_max_row_group_row_count(Some(config.row_group_rows))
         .set_data_page_size_limit(config.page_bytes)
-        // The default of 20 000 rows would cut pages far below their size, and each costs a fresh compressor.
-        .set_data_page_row_count_limit(config.row_group_rows)
+        // The default of 20 000 rows would cut pages far below their size. One row above the group's: the last page is then
+        // compressed when its column is closed, so that one compressor's memory is in use at a time, not one a column.
+        .set_data_page_row_count_limit(config.row_group_rows + 1)
         .set_dictionary_page_size_limit(config.page_bytes)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(Some(sorting.collect()));
@@ -183,6 +204,36 @@ impl io::Write for Output {
     }
 }
 
+/// What to read of a file; the default is all of it.
+#[derive(Default)]
+pub(crate) struct Read<'a> {
+    /// Row groups.
+    pub(crate) groups: Option<Vec<usize>>,
+    /// Columns, by position in the table.
+    pub(crate) columns: Option<&'a [usize]>,
+    /// Leaves out row groups whose statistics say that no value of this signed column is in the range.
+    pub(crate) range: Option<(usize, Range<i64>)>,
+    /// Leaves out rows, before other columns are decoded.
+    pub(crate) filters: Vec<Filter>,
+}
+
+/// Which values of a column are wanted.
+pub(crate) struct Filter {
+    pub(crate) column: usize,
+    pub(crate) accepts: Box<dyn FnMut(&ArrayRef) -> BooleanArray + Send>,
+}
+
+fn may_hold(statistics: Option<&Statistics>, range: &Range<i64>) -> bool {
+    let (low, high) = match statistics {
+        Some(Statistics::Int64(s)) => (s.min_opt().copied(), s.max_opt().copied()),
+        Some(Statistics::Int32(s)) => {
+            (s.min_opt().map(|v| i64::from(*v)), s.max_opt().map(|v| i64::from(*v)))
+        }
+        _ => (None, None),
+    };
+    low.is_none_or(|low| low < range.end) && high.is_none_or(|high| high >= range.start)
+}
+
 /// A file opened for reading, its checksum compared before the first byte is believed.
 pub(crate) struct FileReader {
     input: Input,
@@ -205,14 +256,8 @@ impl FileReader {
         Ok(Self { input: Input(file.into()), path: path.to_owned() })
     }
 
-    /// Batches of some row groups and columns (by position in the table), all when none are given.
-    pub(crate) fn read(
-        &self,
-        schema: &SchemaRef,
-        groups: Option<Vec<usize>>,
-        columns: Option<&[usize]>,
-        batch_rows: usize,
-    ) -> Result<ParquetRecordBatchReader, Error> {
+    /// Batches of what is asked for.
+    pub(crate) fn read(&self, schema: &SchemaRef, read: Read<'_>) -> Result<ParquetRecordBatchReader, Error> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let mut builder = ParquetRecordBatchReaderBuilder::try_new_with_options(self.input.clone(), options)
             .map_err(Error::parquet("open", &self.path))?;
@@ -225,14 +270,37 @@ impl FileReader {
         if !same {
             return Err(Error::corrupt(&self.path, "has other columns than its table"));
         }
-        if let Some(columns) = columns {
-            let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
-            builder = builder.with_projection(mask);
+        let mask =
+            |columns: &[usize]| ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
+        let projection = read.columns.map(mask);
+        let filters: Vec<Box<dyn ArrowPredicate>> = read
+            .filters
+            .into_iter()
+            .map(|Filter { column, mut accepts }| {
+                let accepts = move |batch: RecordBatch| Ok(accepts(batch.column(0)));
+                Box::new(ArrowPredicateFn::new(mask(&[column]), accepts)) as Box<dyn ArrowPredicate>
+            })
+            .collect();
+        let mut groups = read.groups;
+        if let Some((column, range)) = read.range {
+            let metadata = builder.metadata().clone();
+            let wanted = groups.take().unwrap_or_else(|| (0..metadata.num_row_groups()).collect());
+            let may = |group: &usize| match metadata.row_groups().get(*group) {
+                Some(group) => may_hold(group.column(column).statistics(), &range),
+                None => true,
+            };
+            groups = Some(wanted.into_iter().filter(may).collect());
+        }
+        if let Some(projection) = projection {
+            builder = builder.with_projection(projection);
         }
         if let Some(groups) = groups {
             builder = builder.with_row_groups(groups);
         }
-        builder.with_batch_size(batch_rows).build().map_err(Error::parquet("read", &self.path))
+        if !filters.is_empty() {
+            builder = builder.with_row_filter(RowFilter::new(filters));
+        }
+        builder.with_batch_size(BATCH).build().map_err(Error::parquet("read", &self.path))
     }
 
     pub(crate) fn error(&self, error: arrow_schema::ArrowError) -> Error {

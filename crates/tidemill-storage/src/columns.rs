@@ -32,7 +32,8 @@ impl Columns {
     pub(crate) fn new(kinds: &[Kind]) -> Self {
         let column = |kind: &Kind| Column {
             kind: *kind,
-            data: MutableBuffer::new(0),
+            // Aligned for the widest value and no more: 128 bytes, Arrow's choice, costs an aligned allocation each.
+            data: MutableBuffer::from(Vec::<u64>::new()),
             offsets: if kind.width().is_none() { vec![0] } else { Vec::new() },
             valid: None,
         };
@@ -62,6 +63,25 @@ impl Columns {
         }
         out.len = batch.num_rows();
         out
+    }
+
+    /// Copies one array into the only column.
+    pub(crate) fn push_array(&mut self, array: &ArrayRef) {
+        if let [column] = &mut self.columns[..] {
+            column.push_array(array);
+            self.len = array.len();
+        }
+    }
+
+    /// No rows, of the same kinds.
+    pub(crate) fn empty_like(&self) -> Self {
+        let kinds: Vec<Kind> = self.columns.iter().map(|column| column.kind).collect();
+        Self::new(&kinds)
+    }
+
+    /// How many columns there are.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -225,6 +245,13 @@ impl Column {
                 }
                 _ => (array.as_binary::<i32>().offsets().clone(), array.as_binary::<i32>().values().clone()),
             };
+            self.offsets.reserve_exact(len);
+            if nulls.is_none() {
+                let (first, last) = (offsets[0], offsets[len]);
+                self.data.extend_from_slice(&values[first as usize..last as usize]);
+                self.offsets.extend(offsets[1..=len].iter().map(|end| end - first));
+                return;
+            }
             for row in 0..len {
                 if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
                     self.data.extend_from_slice(&values[offsets[row] as usize..offsets[row + 1] as usize]);

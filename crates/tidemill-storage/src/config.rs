@@ -25,6 +25,9 @@ pub struct Config {
     pub compression: Compression,
     /// Level of zstd, 1 to 22. Default 3.
     pub compression_level: i32,
+    /// A folder's file longer than this is cut into parts by a hash of the series, at the end of a publish. Default 256 MiB;
+    /// at least 1 KiB.
+    pub split_bytes: u64,
     /// Rows in a row group. Default 50 000.
     pub row_group_rows: usize,
     /// Bytes in a data page before compression. Default 1 MB.
@@ -52,6 +55,7 @@ impl Default for Config {
             cache_bytes: 16 << 20,
             compression: Compression::Zstd,
             compression_level: 3,
+            split_bytes: 256 << 20,
             row_group_rows: 50_000,
             page_bytes: 1_000_000,
         }
@@ -67,6 +71,9 @@ impl Config {
         }
         if self.flush_bytes == 0 || self.flush_bytes > 1 << 30 {
             return Err(Error::config("flush_bytes must be between 1 and 1 GiB"));
+        }
+        if self.split_bytes < 1024 {
+            return Err(Error::config("split_bytes must be at least 1 KiB"));
         }
         if self.row_group_rows == 0 || self.row_group_rows > 10_000_000 {
             return Err(Error::config("row_group_rows must be between 1 and 10 million"));

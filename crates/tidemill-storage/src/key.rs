@@ -1,8 +1,11 @@
 //! A table's key: hashing, comparing and writing it down so that the bytes sort as the values do.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::Range};
 
-use crate::{columns::Columns, kind::Kind};
+use crate::{
+    columns::Columns,
+    kind::{Kind, signed, unsigned},
+};
 
 /// The columns of a table and which of them are its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +14,61 @@ pub(crate) struct Shape {
     pub(crate) key: Vec<usize>,
 }
 
+/// Rows that stand one behind the other, of one series, with ascending places: hashed and looked up once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) rows: Range<usize>,
+    /// Of the series.
+    pub(crate) hash: u32,
+}
+
 impl Shape {
+    /// The key columns that name a series, and the one that places a row within it: the last, where its width is fixed.
+    /// A key that ends in text makes each row a series of its own.
+    pub(crate) fn split(&self) -> (&[usize], Option<usize>) {
+        match self.key.split_last() {
+            Some((last, series)) if self.kinds[*last].width().is_some() => (series, Some(*last)),
+            _ => (&self.key, None),
+        }
+    }
+
+    /// Where a row stands in its series, as a number that sorts as the values do.
+    pub(crate) fn place(&self, columns: &Columns, row: usize) -> u64 {
+        let (_, Some(column)) = self.split() else { return 0 };
+        let value = columns.value(column, row);
+        if self.kinds[column].is_signed() { (signed(value) as u64) ^ (1 << 63) } else { unsigned(value) }
+    }
+
+    pub(crate) fn same_series(&self, a: &Columns, row: usize, b: &Columns, other: usize) -> bool {
+        self.split().0.iter().all(|&column| a.value(column, row) == b.value(column, other))
+    }
+
+    /// The order of the series that two rows belong to.
+    pub(crate) fn compare_series(&self, a: &Columns, row: usize, b: &Columns, other: usize) -> Ordering {
+        let order =
+            |&column: &usize| self.kinds[column].compare(a.value(column, row), b.value(column, other));
+        self.split().0.iter().map(order).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+
+    /// Cuts rows into stretches.
+    pub(crate) fn stretches(&self, rows: &Columns) -> Vec<Stretch> {
+        let mut out = Vec::new();
+        let mut start = 0;
+        let mut place = 0;
+        for row in 0..rows.len() {
+            let next = self.place(rows, row);
+            if row > start && !(next > place && self.same_series(rows, row - 1, rows, row)) {
+                out.push(Stretch { rows: start..row, hash: self.hash(rows, start) });
+                start = row;
+            }
+            place = next;
+        }
+        if start < rows.len() {
+            out.push(Stretch { rows: start..rows.len(), hash: self.hash(rows, start) });
+        }
+        out
+    }
+
     pub(crate) fn compare(&self, a: &Columns, row: usize, b: &Columns, other: usize) -> Ordering {
         for &column in &self.key {
             let order = self.kinds[column].compare(a.value(column, row), b.value(column, other));
@@ -26,26 +83,48 @@ impl Shape {
         self.key.iter().all(|&column| a.value(column, row) == b.value(column, other))
     }
 
-    /// A multiply-and-fold hash over the key's values (the folded multiply of wyhash, Wang Yi 2019).
-    pub(crate) fn hash(&self, columns: &Columns, row: usize) -> u64 {
+    /// A multiply-and-fold hash over the series of a row (the folded multiply of wyhash, Wang Yi 2019).
+    fn hash(&self, columns: &Columns, row: usize) -> u32 {
         let mut hash = 0x2545_f491_4f6c_dd1d_u64;
-        for &column in &self.key {
+        for &column in self.split().0 {
             let value = columns.value(column, row);
             hash = fold(hash ^ value.len() as u64, 0x9e37_79b9_7f4a_7c15);
             for word in value.chunks(8) {
-                hash = fold(hash ^ crate::kind::unsigned(word), 0xa076_1d64_78bd_642f);
+                hash = fold(hash ^ unsigned(word), 0xa076_1d64_78bd_642f);
             }
         }
-        hash
+        hash as u32
+    }
+
+    /// Which of `parts` files, a power of two, a row's series stands in: the low bits of the CRC-32C over the encoded series.
+    pub(crate) fn part(&self, columns: &Columns, row: usize, parts: u32) -> u32 {
+        if parts <= 1 {
+            return 0;
+        }
+        let mut series = Vec::new();
+        for &column in self.split().0 {
+            encode_value(self.kinds[column], columns.value(column, row), &mut series);
+        }
+        crc32c::crc32c(&series) & (parts - 1)
+    }
+
+    /// The series part of an encoded key.
+    pub(crate) fn series_of<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        let width = self.split().1.and_then(|last| self.kinds[last].width()).unwrap_or(0);
+        &key[..key.len().saturating_sub(width)]
     }
 
     /// The key as bytes that sort as the key does: a zero byte within text is written 00 FF, its end 00 00.
     pub(crate) fn encode(&self, columns: &Columns, row: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        for &column in &self.key {
-            encode_value(self.kinds[column], columns.value(column, row), &mut out);
-        }
+        self.encode_into(columns, row, &mut out);
         out
+    }
+
+    pub(crate) fn encode_into(&self, columns: &Columns, row: usize, out: &mut Vec<u8>) {
+        for &column in &self.key {
+            encode_value(self.kinds[column], columns.value(column, row), out);
+        }
     }
 }
 

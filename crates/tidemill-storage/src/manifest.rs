@@ -1,6 +1,7 @@
 //! What a snapshot must contain: written beside it, read at open and by `verify`.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -16,7 +17,11 @@ use crate::{
     table::Table,
 };
 
-const FORMAT: u32 = 1;
+/// What this program reads. It writes 1 until a folder is cut into parts, which a reader of 1 does not know.
+const FORMAT: u32 = 2;
+
+/// More parts of a folder than this are never made, nor believed.
+pub(crate) const MAX_PARTS: u32 = 256;
 
 /// One snapshot of one table, as `manifests/<table>/<n>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +53,12 @@ pub(crate) struct FileEntry {
     pub(crate) path: String,
     /// The folder's number: a year, a day since 1970, or 0.
     pub(crate) partition: i64,
+    /// Which of the folder's parts it is; series are spread over parts by hash.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) part: u32,
+    /// Into how many parts the folder is cut, a power of two.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) parts: u32,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
@@ -72,8 +83,9 @@ impl Manifest {
             })
             .collect();
         let published_ms = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let cut = files.iter().any(|file| file.parts > 1);
         Self {
-            format: FORMAT,
+            format: if cut { FORMAT } else { 1 },
             table: table.name.clone(),
             snapshot,
             watermark,
@@ -110,6 +122,15 @@ impl Manifest {
         let inside = |p: &str| p.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
         if let Some(file) = manifest.files.iter().find(|file| !inside(&file.path)) {
             return Err(Error::corrupt(&path, format!("names the file {:?}", file.path)));
+        }
+        let mut parts = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for file in &manifest.files {
+            let agrees = *parts.entry(file.partition).or_insert(file.parts) == file.parts;
+            let fits = file.parts.is_power_of_two() && file.parts <= MAX_PARTS && file.part < file.parts;
+            if !(agrees && fits && seen.insert((file.partition, file.part))) {
+                return Err(Error::corrupt(&path, format!("gives {:?} a part that cannot be", file.path)));
+            }
         }
         Ok(manifest)
     }
@@ -153,6 +174,18 @@ impl Manifest {
             table.name
         )))
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(number: &u32) -> bool {
+    *number == 1
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

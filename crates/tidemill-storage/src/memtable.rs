@@ -1,40 +1,45 @@
-//! Unpublished rows of one table: appended in order of arrival, found by key, sorted only when they are written.
+//! Unpublished rows of one table: appended in order of arrival, found by series and place, sorted only when written.
 
-use std::{cmp::Ordering, collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use hashbrown::HashTable;
 
-use crate::{columns::Columns, table::Table};
+use crate::{
+    columns::Columns,
+    key::Shape,
+    series::{Run, Series},
+    table::Table,
+};
 
 /// Rows of one chunk: chunks are filled and never moved, so growing copies nothing.
-const CHUNK: usize = 8192;
+pub(crate) const CHUNK: usize = 8192;
+
+/// A folder and one of its parts: what stands in one file.
+pub(crate) type Unit = (i64, u32);
+
+/// Rows of a memtable in key order, as ranges of their numbers.
+pub(crate) type Order = Vec<Range<u32>>;
 
 #[derive(Debug)]
 pub(crate) struct Memtable {
     table: Arc<Table>,
     chunks: Vec<Columns>,
     rows: u32,
+    /// Series by hash: their place in `series`.
     index: HashTable<Slot>,
-    /// One bit a row: another row with its key came later.
-    dead: Vec<u64>,
+    series: Vec<Series>,
+    /// Rows whose key came again later.
     dead_rows: u32,
-    /// Where ascending stretches begin. Responses arrive sorted, so there are few.
-    runs: Vec<u32>,
-    /// (newer, older) since the last `accept`, to take a group back.
-    replaced: Vec<(u32, u32)>,
-    mark: Mark,
+    /// No fewer than the runs beyond the first of each series.
+    extra_runs: usize,
+    /// Rows that are durable: the others can be taken back.
+    accepted: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     hash: u32,
-    row: u32,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    rows: u32,
-    runs: usize,
+    series: u32,
 }
 
 impl Memtable {
@@ -44,11 +49,10 @@ impl Memtable {
             chunks: Vec::new(),
             rows: 0,
             index: HashTable::new(),
-            dead: Vec::new(),
+            series: Vec::new(),
             dead_rows: 0,
-            runs: Vec::new(),
-            replaced: Vec::new(),
-            mark: Mark::default(),
+            extra_runs: 0,
+            accepted: 0,
         }
     }
 
@@ -65,28 +69,53 @@ impl Memtable {
         self.rows == 0
     }
 
+    /// Bytes of the rows and of what finds them.
     pub(crate) fn bytes(&self) -> u64 {
         let chunks: usize = self.chunks.iter().map(Columns::bytes).sum();
-        (chunks + self.index.allocation_size() + self.dead.len() * 8 + self.runs.len() * 4) as u64
+        // Counted, not walked: this is asked after every commit. A run takes 16 bytes of a tree two thirds full.
+        let index = self.index.allocation_size() + self.series.capacity() * size_of::<Series>();
+        (chunks + index + self.extra_runs * 24) as u64
     }
 
     pub(crate) fn at(&self, row: u32) -> (&Columns, usize) {
-        (&self.chunks[row as usize / CHUNK], row as usize % CHUNK)
+        place_in(&self.chunks, row)
     }
 
-    /// The row under the key of `staged[at]`.
-    pub(crate) fn find(&self, hash: u64, staged: &Columns, at: usize) -> Option<u32> {
-        let slot = self.index.find(spread(hash as u32), |slot| {
-            slot.hash == hash as u32 && {
-                let (columns, row) = self.at(slot.row);
-                self.table.shape.same_key(columns, row, staged, at)
+    /// The series that a row of `staged` belongs to.
+    pub(crate) fn series(&self, hash: u32, staged: &Columns, at: usize) -> Option<u32> {
+        let slot = self.index.find(spread(hash), |slot| {
+            slot.hash == hash && {
+                let (columns, row) = self.at(self.series[slot.series as usize].any());
+                self.table.shape.same_series(columns, row, staged, at)
             }
         });
-        slot.map(|slot| slot.row)
+        slot.map(|slot| slot.series)
     }
 
-    /// Appends rows of `staged` whose keys ascend, each once.
-    pub(crate) fn append(&mut self, staged: &Columns, rows: Range<usize>, hashes: &[u64]) {
+    /// True when every row of the series stands before this place.
+    pub(crate) fn ends_before(&self, series: u32, place: u64) -> bool {
+        let (columns, row) = self.at(self.series[series as usize].last());
+        self.table.shape.place(columns, row) < place
+    }
+
+    /// The row of a series at this place.
+    pub(crate) fn find(&self, series: u32, place: u64) -> Option<u32> {
+        let place_of = place_of(&self.chunks, &self.table.shape);
+        self.series[series as usize].find(place, &place_of)
+    }
+
+    /// Appends rows of one stretch of `staged`.
+    pub(crate) fn append(&mut self, staged: &Columns, rows: Range<usize>, hash: u32) {
+        if rows.is_empty() {
+            return;
+        }
+        let series = self.series(hash, staged, rows.start);
+        let new = Run { start: self.rows, len: rows.len() as u32 };
+        self.copy(staged, rows);
+        self.enter(series, hash, new);
+    }
+
+    fn copy(&mut self, staged: &Columns, rows: Range<usize>) {
         let mut from = rows.start;
         while from < rows.end {
             let room = match self.rows as usize % CHUNK {
@@ -102,87 +131,73 @@ impl Memtable {
                 used => CHUNK - used,
             };
             let to = rows.end.min(from + room);
-            self.note_run(staged, from);
             if let Some(chunk) = self.chunks.last_mut() {
                 chunk.push_rows(staged, from..to);
             }
-            for (at, hash) in (from..to).zip(&hashes[from..to]) {
-                let row = self.rows;
-                self.rows += 1;
-                self.enter(*hash as u32, row, staged, at);
-            }
+            self.rows += (to - from) as u32;
             from = to;
         }
     }
 
-    /// Begins a run unless the next row goes on with the last one.
-    fn note_run(&mut self, staged: &Columns, next: usize) {
-        let goes_on = self.rows > 0 && {
-            let (columns, row) = self.at(self.rows - 1);
-            self.table.shape.compare(columns, row, staged, next) == Ordering::Less
-        };
-        if !goes_on {
-            self.runs.push(self.rows);
-        }
-    }
-
-    fn enter(&mut self, hash: u32, row: u32, staged: &Columns, at: usize) {
-        let (chunks, shape) = (&self.chunks, &self.table.shape);
-        let same = |slot: &Slot| {
-            slot.hash == hash
-                && shape.same_key(&chunks[slot.row as usize / CHUNK], slot.row as usize % CHUNK, staged, at)
-        };
-        match self.index.find_mut(spread(hash), same) {
-            Some(slot) => {
-                let older = std::mem::replace(&mut slot.row, row);
-                self.replaced.push((row, older));
-                self.set_dead(older, true);
-            }
+    fn enter(&mut self, series: Option<u32>, hash: u32, new: Run) {
+        let place_of = place_of(&self.chunks, &self.table.shape);
+        match series {
             None => {
-                self.index.insert_unique(spread(hash), Slot { hash, row }, |slot| spread(slot.hash));
+                let slot = Slot { hash, series: self.series.len() as u32 };
+                self.index.insert_unique(spread(hash), slot, |slot| spread(slot.hash));
+                self.series.push(Series::One(new));
+            }
+            Some(series) => {
+                let series = &mut self.series[series as usize];
+                if place_of(series.last()) < place_of(new.start) {
+                    series.push(new, &place_of);
+                    self.extra_runs += 1;
+                } else {
+                    for row in new.rows() {
+                        self.dead_rows += u32::from(series.insert(row, &place_of));
+                        // The row, and what it cut off.
+                        self.extra_runs += 2;
+                    }
+                }
             }
         }
     }
 
     /// The group is durable: it cannot be taken back any more.
     pub(crate) fn accept(&mut self) {
-        self.mark = Mark { rows: self.rows, runs: self.runs.len() };
-        self.replaced.clear();
+        self.accepted = self.rows;
     }
 
-    /// Takes back everything since the last `accept`.
+    /// Takes back everything since the last `accept`. It happens when a disk fails, so it may cost: the index is built anew.
     pub(crate) fn undo(&mut self) {
-        for row in (self.mark.rows..self.rows).rev() {
-            let older = match self.replaced.last() {
-                Some(&(newer, older)) if newer == row => {
-                    self.replaced.pop();
-                    Some(older)
-                }
-                _ => None,
-            };
-            let (columns, at) = self.at(row);
-            let hash = self.table.shape.hash(columns, at) as u32;
-            if let Ok(mut entry) = self.index.find_entry(spread(hash), |slot| slot.row == row) {
-                match older {
-                    Some(older) => entry.get_mut().row = older,
-                    None => drop(entry.remove()),
-                }
-            }
-            if let Some(older) = older {
-                self.set_dead(older, false);
-            }
+        if self.rows == self.accepted {
+            return;
         }
-        self.rows = self.mark.rows;
-        self.runs.truncate(self.mark.runs);
+        self.rows = self.accepted;
         self.chunks.truncate((self.rows as usize).div_ceil(CHUNK));
         if let Some(last) = self.chunks.last_mut() {
             last.truncate(self.rows as usize - (self.rows as usize - 1) / CHUNK * CHUNK);
         }
+        self.index.clear();
+        self.series.clear();
+        (self.dead_rows, self.extra_runs) = (0, 0);
+        for chunk in 0..self.chunks.len() {
+            for stretch in self.table.shape.stretches(&self.chunks[chunk]) {
+                let series = self.series(stretch.hash, &self.chunks[chunk], stretch.rows.start);
+                let start = (chunk * CHUNK + stretch.rows.start) as u32;
+                self.enter(series, stretch.hash, Run { start, len: stretch.rows.len() as u32 });
+            }
+        }
     }
 
-    /// Journal bytes of the rows since the last `accept` from `start` on, one piece for each chunk they lie in.
+    /// Journal bytes of the rows from `start` on, one piece for each chunk they lie in.
     pub(crate) fn pieces(&self, start: u32) -> impl Iterator<Item = (&Columns, Range<usize>)> {
-        let (start, end) = (start as usize, self.rows as usize);
+        self.split(start..self.rows)
+    }
+
+    /// A range of rows, one piece for each chunk it lies in.
+    pub(crate) fn split(&self, rows: Range<u32>) -> impl Iterator<Item = (&Columns, Range<usize>)> {
+        let (start, end) = (rows.start as usize, rows.end as usize);
         (start / CHUNK..end.div_ceil(CHUNK)).filter_map(move |chunk| {
             let from = start.max(chunk * CHUNK) - chunk * CHUNK;
             let to = end.min((chunk + 1) * CHUNK) - chunk * CHUNK;
@@ -190,50 +205,65 @@ impl Memtable {
         })
     }
 
-    /// The live rows, sorted by key, for each folder.
-    pub(crate) fn sorted(&self) -> BTreeMap<i64, Vec<u32>> {
-        let mut runs: Vec<Range<u32>> = Vec::with_capacity(self.runs.len());
-        for (at, &start) in self.runs.iter().enumerate() {
-            runs.push(start..self.runs.get(at + 1).copied().unwrap_or(self.rows));
-        }
-        let compare = |a: &u32, b: &u32| {
+    /// The live rows, sorted by key, for each file; `parts` says into how many a folder is cut.
+    pub(crate) fn sorted(&self, parts: &dyn Fn(i64) -> u32) -> BTreeMap<Unit, Order> {
+        let mut series: Vec<(u32, &Series)> =
+            self.series.iter().map(|series| (series.any(), series)).collect();
+        series.sort_unstable_by(|(a, _), (b, _)| {
             let ((a, at), (b, bt)) = (self.at(*a), self.at(*b));
-            self.table.shape.compare(a, at, b, bt)
-        };
-        runs.sort_by(|a, b| compare(&a.start, &b.start));
-        // Runs that do not overlap, one behind the other, are sorted already: one series came in each.
-        let apart = runs.windows(2).all(|two| compare(&(two[0].end - 1), &two[1].start) == Ordering::Less);
-        let mut rows: Vec<u32> = Vec::with_capacity(self.live() as usize);
-        rows.extend(runs.into_iter().flatten().filter(|row| !self.is_dead(*row)));
-        if !apart {
-            // The standard stable sort finds ascending stretches and merges them.
-            rows.sort_by(compare);
+            self.table.shape.compare_series(a, at, b, bt)
+        });
+        let mut units: BTreeMap<Unit, Order> = BTreeMap::new();
+        for run in series.into_iter().flat_map(|(_, series)| series.runs()) {
+            let mut rows = run.rows();
+            while !rows.is_empty() {
+                // The time that cuts is part of the key: along a run, folders ascend.
+                let folder = self.folder(rows.start);
+                let end = if self.folder(rows.end - 1) == folder {
+                    rows.end
+                } else {
+                    let (mut low, mut high) = (rows.start, rows.end - 1);
+                    while low + 1 < high {
+                        let middle = low + (high - low) / 2;
+                        if self.folder(middle) == folder { low = middle } else { high = middle }
+                    }
+                    high
+                };
+                let (columns, at) = self.at(rows.start);
+                let part = self.table.shape.part(columns, at, parts(folder));
+                let order = units.entry((folder, part)).or_default();
+                match order.last_mut() {
+                    Some(last) if last.end == rows.start => last.end = end,
+                    _ => order.push(rows.start..end),
+                }
+                rows.start = end;
+            }
         }
-        let mut folders: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for row in rows {
-            let (columns, at) = self.at(row);
-            folders.entry(self.table.cut.of(columns, at)).or_default().push(row);
-        }
-        folders
+        units
     }
 
-    fn is_dead(&self, row: u32) -> bool {
-        self.dead.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    fn folder(&self, row: u32) -> i64 {
+        let (columns, at) = self.at(row);
+        self.table.cut.of(columns, at)
     }
 
-    fn set_dead(&mut self, row: u32, dead: bool) {
-        let word = row as usize / 64;
-        if self.dead.len() <= word {
-            self.dead.resize(word + 1, 0);
+    /// Appends rows as they come, cut into stretches.
+    #[cfg(test)]
+    pub(crate) fn append_all(&mut self, staged: &Columns) {
+        for crate::key::Stretch { rows, hash } in self.table.shape.stretches(staged) {
+            self.append(staged, rows, hash);
         }
-        let bit = 1u64 << (row % 64);
-        if dead {
-            self.dead[word] |= bit;
-            self.dead_rows += 1;
-        } else {
-            self.dead[word] &= !bit;
-            self.dead_rows -= 1;
-        }
+    }
+}
+
+fn place_in(chunks: &[Columns], row: u32) -> (&Columns, usize) {
+    (&chunks[row as usize / CHUNK], row as usize % CHUNK)
+}
+
+fn place_of<'a>(chunks: &'a [Columns], shape: &'a Shape) -> impl Fn(u32) -> u64 + 'a {
+    |row| {
+        let (columns, at) = place_in(chunks, row);
+        shape.place(columns, at)
     }
 }
 

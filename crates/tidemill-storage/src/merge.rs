@@ -1,6 +1,6 @@
 //! Two sorted sources made one: a published file and rows in memory, which win.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
@@ -8,48 +8,87 @@ use crate::{
     Error,
     codec::{FileReader, columns_of},
     columns::Columns,
-    memtable::Memtable,
+    memtable::{Memtable, Order},
     table::Table,
 };
 
-/// Sorted rows in memory, each key once.
-pub(crate) enum Fresh {
-    /// Rows of a memtable in this order.
-    Ordered(Arc<Memtable>, Vec<u32>),
-    /// Rows that were copied in order.
-    Copied(Columns),
+/// Sorted rows in memory, each key once, taken from the front.
+pub(crate) struct Fresh {
+    source: Source,
+    /// What is left, the next last.
+    ranges: Vec<Range<u32>>,
+    left: usize,
+}
+
+enum Source {
+    Memtable(Arc<Memtable>),
+    Columns(Columns),
 }
 
 impl Fresh {
-    fn len(&self) -> usize {
-        match self {
-            Self::Ordered(_, order) => order.len(),
-            Self::Copied(rows) => rows.len(),
+    /// Rows of a memtable in this order.
+    pub(crate) fn ordered(memtable: Arc<Memtable>, mut order: Order) -> Self {
+        order.reverse();
+        let left = order.iter().map(ExactSizeIterator::len).sum();
+        Self { source: Source::Memtable(memtable), ranges: order, left }
+    }
+
+    /// Rows that were copied in order.
+    pub(crate) fn copied(rows: Columns) -> Self {
+        let left = rows.len();
+        let ranges = if left > 0 { vec![0..left as u32] } else { Vec::new() };
+        Self { ranges, source: Source::Columns(rows), left }
+    }
+
+    fn at(&self, row: u32) -> (&Columns, usize) {
+        match &self.source {
+            Source::Memtable(memtable) => memtable.at(row),
+            Source::Columns(rows) => (rows, row as usize),
         }
     }
 
-    fn at(&self, row: usize) -> (&Columns, usize) {
-        match self {
-            Self::Ordered(memtable, order) => memtable.at(order[row]),
-            Self::Copied(rows) => (rows, row),
-        }
+    /// The next row.
+    fn next(&self) -> Option<u32> {
+        Some(self.ranges.last()?.start)
     }
 
-    /// Appends rows `from..to`, as few copies as their places allow.
-    fn push_to(&self, out: &mut Columns, from: usize, to: usize) {
-        let mut from = from;
-        while from < to {
-            let (columns, start) = self.at(from);
-            let mut len = 1;
-            while from + len < to {
-                let (next, row) = self.at(from + len);
-                if !std::ptr::eq(next, columns) || row != start + len {
-                    break;
+    /// Moves up to `limit` of the next rows that `before` accepts to `out`; it accepts a row only after all before it.
+    fn take(&mut self, out: &mut Columns, limit: usize, before: &dyn Fn(&Columns, usize) -> bool) {
+        let mut limit = limit;
+        while limit > 0
+            && let Some(range) = self.ranges.last().cloned()
+        {
+            let accepts = |row: u32| {
+                let (columns, at) = self.at(row);
+                before(columns, at)
+            };
+            let most = range.start..range.end.min(range.start.saturating_add(limit as u32));
+            let end = if most.is_empty() || accepts(most.end - 1) {
+                most.end
+            } else {
+                let (mut low, mut high) = (most.start, most.end - 1);
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    if accepts(middle) { low = middle + 1 } else { high = middle }
                 }
-                len += 1;
+                low
+            };
+            match &self.source {
+                Source::Memtable(memtable) => {
+                    memtable.split(range.start..end).for_each(|(columns, rows)| out.push_rows(columns, rows));
+                }
+                Source::Columns(rows) => out.push_rows(rows, range.start as usize..end as usize),
             }
-            out.push_rows(columns, start..start + len);
-            from += len;
+            limit -= (end - range.start) as usize;
+            self.left -= (end - range.start) as usize;
+            if end == range.end {
+                self.ranges.pop();
+            } else {
+                if let Some(last) = self.ranges.last_mut() {
+                    last.start = end;
+                }
+                return;
+            }
         }
     }
 }
@@ -61,7 +100,6 @@ pub(crate) struct Merge {
     old: Columns,
     old_at: usize,
     fresh: Fresh,
-    fresh_at: usize,
 }
 
 impl Merge {
@@ -71,26 +109,26 @@ impl Merge {
         fresh: Fresh,
     ) -> Self {
         let old = Columns::new(&table.shape.kinds);
-        Self { table, file, old, old_at: 0, fresh, fresh_at: 0 }
+        Self { table, file, old, old_at: 0, fresh }
     }
 
     /// Up to `limit` more rows; none at the end.
     pub(crate) fn next(&mut self, limit: usize) -> Result<Option<Columns>, Error> {
         let mut out = Columns::new(&self.table.shape.kinds);
-        if self.fresh.len() - self.fresh_at >= limit || self.file.is_some() {
+        if self.fresh.left >= limit || self.file.is_some() {
             out.reserve(limit, None);
         }
         while out.len() < limit {
             self.refill()?;
-            let (old_left, fresh_left) = (self.old.len() - self.old_at, self.fresh.len() - self.fresh_at);
+            let (old_left, fresh_left) = (self.old.len() - self.old_at, self.fresh.left);
             if old_left + fresh_left == 0 {
                 break;
             }
             let room = limit - out.len();
             // How many old rows come before the next fresh one, and whether the fresh one replaces the old at that place.
-            let (before, replaces) = match fresh_left {
-                0 => (old_left, false),
-                _ => self.old_before_fresh(),
+            let (before, replaces) = match self.fresh.next() {
+                Some(fresh) => self.old_before(fresh),
+                None => (old_left, false),
             };
             let take = before.min(room);
             out.push_rows(&self.old, self.old_at..self.old_at + take);
@@ -102,14 +140,17 @@ impl Merge {
                 // The next batch may still hold rows before the fresh one.
                 continue;
             }
-            let run = if replaces {
+            if replaces {
                 self.old_at += 1;
-                1
+                self.fresh.take(&mut out, 1, &|_, _| true);
+            } else if self.old_at == self.old.len() {
+                self.fresh.take(&mut out, room - take, &|_, _| true);
             } else {
-                self.fresh_before_old(room - take)
-            };
-            self.fresh.push_to(&mut out, self.fresh_at, self.fresh_at + run);
-            self.fresh_at += run;
+                let (old, at, shape) = (&self.old, self.old_at, &self.table.shape);
+                let before =
+                    |columns: &Columns, row: usize| shape.compare(columns, row, old, at) == Ordering::Less;
+                self.fresh.take(&mut out, room - take, &before);
+            }
         }
         Ok((out.len() > 0).then_some(out))
     }
@@ -129,40 +170,28 @@ impl Merge {
         Ok(())
     }
 
-    fn order(&self, old: usize, fresh: usize) -> Ordering {
+    fn order(&self, old: usize, fresh: u32) -> Ordering {
         let (columns, row) = self.fresh.at(fresh);
         self.table.shape.compare(&self.old, old, columns, row)
     }
 
-    fn old_before_fresh(&self) -> (usize, bool) {
+    fn old_before(&self, fresh: u32) -> (usize, bool) {
         let (mut low, mut high) = (self.old_at, self.old.len());
         // Gallop, then halve: fresh rows mostly follow each other closely or stand far apart.
         let mut step = 1;
-        while low + step < high && self.order(low + step, self.fresh_at) == Ordering::Less {
+        while low + step < high && self.order(low + step, fresh) == Ordering::Less {
             low += step;
             step *= 2;
         }
         high = high.min(low + step + 1);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.order(middle, self.fresh_at) {
+            match self.order(middle, fresh) {
                 Ordering::Less => low = middle + 1,
                 _ => high = middle,
             }
         }
-        let replaces = low < self.old.len() && self.order(low, self.fresh_at) == Ordering::Equal;
+        let replaces = low < self.old.len() && self.order(low, fresh) == Ordering::Equal;
         (low - self.old_at, replaces)
-    }
-
-    fn fresh_before_old(&self, room: usize) -> usize {
-        let end = self.fresh.len().min(self.fresh_at + room);
-        if self.old_at == self.old.len() {
-            return end - self.fresh_at;
-        }
-        let mut at = self.fresh_at;
-        while at < end && self.order(self.old_at, at) == Ordering::Greater {
-            at += 1;
-        }
-        at - self.fresh_at
     }
 }

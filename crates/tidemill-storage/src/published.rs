@@ -14,10 +14,11 @@ use tidemill_journal::Disk;
 
 use crate::{
     Error,
-    codec::{FileReader, columns_of},
+    codec::{FileReader, Read, columns_of},
     columns::Columns,
     layout::Layout,
     manifest::Manifest,
+    memtable::Unit,
     table::Table,
 };
 
@@ -28,7 +29,14 @@ pub(crate) struct Published {
     pub(crate) dir: PathBuf,
     pub(crate) files: Vec<PublishedFile>,
     /// Folder number to its files.
-    pub(crate) folders: BTreeMap<i64, Vec<usize>>,
+    pub(crate) folders: BTreeMap<i64, Folder>,
+}
+
+/// One folder's files, by part.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) parts: u32,
+    pub(crate) files: BTreeMap<u32, usize>,
 }
 
 #[derive(Debug)]
@@ -46,17 +54,28 @@ impl Published {
     pub(crate) fn new(manifest: Manifest, layout: &Layout) -> Result<Self, Error> {
         let dir = layout.snapshot(&manifest.table, manifest.snapshot);
         let mut files = Vec::with_capacity(manifest.files.len());
-        let mut folders: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        let mut folders: BTreeMap<i64, Folder> = BTreeMap::new();
         for (at, file) in manifest.files.iter().enumerate() {
             let path = dir.join(&file.path);
             let groups = file.groups.iter().map(|group| unhex(group)).collect::<Option<Vec<_>>>();
             let groups =
                 groups.ok_or_else(|| Error::corrupt(&path, "has a first key that is no hex number"))?;
-            folders.entry(file.partition).or_default().push(at);
+            let folder = Folder { parts: file.parts, files: BTreeMap::new() };
+            folders.entry(file.partition).or_insert(folder).files.insert(file.part, at);
             let checked = AtomicBool::new(false);
             files.push(PublishedFile { path, bytes: file.bytes, crc32c: file.crc32c, groups, checked });
         }
         Ok(Self { manifest, dir, files, folders })
+    }
+
+    /// Into how many parts a folder is cut.
+    pub(crate) fn parts(&self, folder: i64) -> u32 {
+        self.folders.get(&folder).map_or(1, |folder| folder.parts)
+    }
+
+    /// The file of one part of a folder.
+    pub(crate) fn file(&self, (folder, part): Unit) -> Option<usize> {
+        self.folders.get(&folder)?.files.get(&part).copied()
     }
 
     pub(crate) fn mark_checked(&self, path: &str) {
@@ -92,6 +111,7 @@ pub(crate) struct Lookup {
     limit: usize,
     bytes: usize,
     groups: VecDeque<Group>,
+    key: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -105,7 +125,12 @@ struct Group {
 
 impl Lookup {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), bytes: 0, groups: VecDeque::new() }
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            bytes: 0,
+            groups: VecDeque::new(),
+            key: Vec::new(),
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -122,21 +147,26 @@ impl Lookup {
         staged: &Columns,
         row: usize,
     ) -> Result<bool, Error> {
-        let Some(files) = published.folders.get(&table.cut.of(staged, row)) else { return Ok(false) };
-        let key = table.shape.encode(staged, row);
-        for &file in files {
-            let groups = &published.files[file].groups;
-            let group = groups.partition_point(|first| *first <= key);
-            if group == 0 {
-                continue;
-            }
-            self.load(disk, table, published, file, group - 1)?;
-            let Some(front) = self.groups.front_mut() else { return Ok(false) };
-            if let Some(at) = front.find(table, staged, row) {
-                return Ok(front.rows.same_row(at, staged, row));
-            }
+        let folder = table.cut.of(staged, row);
+        let Some(found) = published.folders.get(&folder) else { return Ok(false) };
+        let part = table.shape.part(staged, row, found.parts);
+        let Some(&file) = found.files.get(&part) else { return Ok(false) };
+        // Mostly it stands in the row group that answered last, right behind the row asked for last.
+        if let Some(front) = self.groups.front_mut().filter(|front| front.file == file)
+            && let Some(at) = front.find(table, staged, row)
+        {
+            return Ok(front.rows.same_row(at, staged, row));
         }
-        Ok(false)
+        self.key.clear();
+        table.shape.encode_into(staged, row, &mut self.key);
+        let group = published.files[file].groups.partition_point(|first| *first <= self.key);
+        if group == 0 {
+            return Ok(false);
+        }
+        self.load(disk, table, published, file, group - 1)?;
+        let Some(front) = self.groups.front_mut() else { return Ok(false) };
+        let found = front.find(table, staged, row);
+        Ok(found.is_some_and(|at| front.rows.same_row(at, staged, row)))
     }
 
     /// Brings a row group to the front.
@@ -158,7 +188,8 @@ impl Lookup {
         }
         let reader = published.open(disk, file)?;
         let mut rows = Columns::new(&table.shape.kinds);
-        for batch in reader.read(&table.schema, Some(vec![group]), None, 8192)? {
+        let read = Read { groups: Some(vec![group]), ..Read::default() };
+        for batch in reader.read(&table.schema, read)? {
             let batch = columns_of(table, &batch.map_err(|e| reader.error(e))?);
             rows.push_rows(&batch, 0..batch.len());
         }
@@ -182,6 +213,9 @@ impl Group {
             return Some(next);
         }
         let (mut low, mut high) = (0, self.rows.len());
+        if high == 0 || order(0) == Ordering::Greater || order(high - 1) == Ordering::Less {
+            return None;
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             match order(middle) {

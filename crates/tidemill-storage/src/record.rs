@@ -106,8 +106,7 @@ mod tests {
         let batch = arrow_array::RecordBatch::try_new(table.schema.clone(), columns).unwrap();
         let rows = table.stage(&batch).unwrap();
         let mut memtable = Memtable::new(table.clone());
-        let hashes: Vec<u64> = (0..2).map(|row| table.shape.hash(&rows, row)).collect();
-        memtable.append(&rows, 0..2, &hashes);
+        memtable.append_all(&rows);
         let mut out = Vec::new();
         begin(&mut out);
         section(&mut out, table, &memtable, 0, 3, 1);

@@ -28,6 +28,8 @@ pub struct PublishedTable {
     pub merged: u64,
     /// Files written.
     pub files_written: u64,
+    /// Files that had grown too long and were cut into several, all of them counted as written too.
+    pub files_split: u64,
     /// Files taken over from the snapshot before by hard link.
     pub files_linked: u64,
     /// Bytes of the files written.

@@ -6,23 +6,22 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, cast::AsArray};
+use arrow_buffer::BooleanBuffer;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use tidemill_journal::Disk;
 
 use crate::{
     Error,
-    codec::FileReader,
+    codec::{BATCH, FileReader, Filter, Read},
     columns::Columns,
     key::encode_value,
     kind::{Kind, signed},
+    memtable::Unit,
     merge::{Fresh, Merge},
     published::Published,
     table::Table,
 };
-
-/// Rows in a batch.
-const BATCH: usize = 8192;
 
 /// Which rows and columns to read. The default is all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +54,21 @@ impl Scan {
         self.range = Some((column.into(), range));
         self
     }
+}
+
+/// Which values of a signed column are in the range; a null is not.
+fn within(kinds: &[Kind], array: &ArrayRef, range: &Range<i64>) -> BooleanBuffer {
+    // The common case without a copy: values of eight bytes, none null.
+    if let (Kind::I64 | Kind::Time(..), 0) = (kinds[0], array.null_count()) {
+        let data = array.to_data();
+        let values: &[i64] =
+            &data.buffers()[0].typed_data::<i64>()[data.offset()..data.offset() + data.len()];
+        return BooleanBuffer::collect_bool(values.len(), |row| range.contains(&values[row]));
+    }
+    let mut column = Columns::new(kinds);
+    column.push_array(array);
+    let wanted = |row: usize| !column.is_null(0, row) && range.contains(&signed(column.value(0, row)));
+    BooleanBuffer::collect_bool(column.len(), wanted)
 }
 
 /// A scan bound to a table.
@@ -123,6 +137,28 @@ impl Plan {
         Some((0..firsts.len()).filter(|&at| begins(&firsts[at]) && ends(at)).collect())
     }
 
+    /// The same for the decoder, which leaves out rows before it decodes other columns.
+    fn filters(&self, table: &Table) -> Vec<Filter> {
+        let mut out = Vec::new();
+        for (&column, value) in table.shape.key.iter().zip(&self.prefix) {
+            let value = value.clone();
+            let accepts = move |array: &ArrayRef| {
+                let array = array.as_string::<i32>();
+                BooleanArray::new(
+                    BooleanBuffer::collect_bool(array.len(), |row| array.value(row) == value),
+                    None,
+                )
+            };
+            out.push(Filter { column, accepts: Box::new(accepts) });
+        }
+        if let Some((column, range)) = &self.range {
+            let (column, range, kinds) = (*column, range.clone(), [table.shape.kinds[*column]]);
+            let accepts = move |array: &ArrayRef| BooleanArray::new(within(&kinds, array, &range), None);
+            out.push(Filter { column, accepts: Box::new(accepts) });
+        }
+        out
+    }
+
     fn wants_row(&self, table: &Table, rows: &Columns, row: usize) -> bool {
         let key = table.shape.key.iter().zip(&self.prefix);
         let mut key = key.map(|(&column, value)| rows.value(column, row) == value.as_bytes());
@@ -139,7 +175,7 @@ pub struct Batches {
     table: Arc<Table>,
     published: Option<Arc<Published>>,
     plan: Plan,
-    folders: VecDeque<(i64, Option<Columns>)>,
+    units: VecDeque<(Unit, Option<Columns>)>,
     current: Source,
 }
 
@@ -155,22 +191,25 @@ impl Batches {
         disk: Arc<dyn Disk>,
         table: Arc<Table>,
         published: Option<Arc<Published>>,
-        fresh: BTreeMap<i64, Columns>,
+        fresh: BTreeMap<Unit, Columns>,
         scan: &Scan,
     ) -> Result<Self, Error> {
         let plan = Plan::bind(scan, &table)?;
-        let mut folders: BTreeMap<i64, Option<Columns>> = BTreeMap::new();
-        folders.extend(published.iter().flat_map(|p| p.folders.keys()).map(|folder| (*folder, None)));
-        folders.extend(fresh.into_iter().map(|(folder, rows)| (folder, Some(rows))));
-        let folders = folders.into_iter().filter(|(folder, _)| plan.wants_folder(&table, *folder)).collect();
-        Ok(Self { disk, table, published, plan, folders, current: Source::None })
+        let mut units: BTreeMap<Unit, Option<Columns>> = BTreeMap::new();
+        for (folder, found) in published.iter().flat_map(|published| &published.folders) {
+            units.extend(found.files.keys().map(|part| ((*folder, *part), None)));
+        }
+        units.extend(fresh.into_iter().map(|(unit, rows)| (unit, Some(rows))));
+        let wanted = |unit: &Unit| plan.wants_folder(&table, unit.0);
+        let units = units.into_iter().filter(|(unit, _)| wanted(unit)).collect();
+        Ok(Self { disk, table, published, plan, units, current: Source::None })
     }
 
     fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
         loop {
             match &mut self.current {
-                Source::None => match self.folders.pop_front() {
-                    Some((folder, fresh)) => self.current = self.begin(folder, fresh)?,
+                Source::None => match self.units.pop_front() {
+                    Some((unit, fresh)) => self.current = self.begin(unit, fresh)?,
                     None => return Ok(None),
                 },
                 Source::Plain(file, reader) => match reader.next() {
@@ -194,24 +233,25 @@ impl Batches {
         }
     }
 
-    fn begin(&self, folder: i64, fresh: Option<Columns>) -> Result<Source, Error> {
-        let file = self.published.as_ref().and_then(|published| {
-            let at = published.folders.get(&folder).and_then(|files| files.first())?;
-            Some((published, *at))
-        });
+    fn begin(&self, unit: Unit, fresh: Option<Columns>) -> Result<Source, Error> {
+        let file = self.published.as_ref().and_then(|published| Some((published, published.file(unit)?)));
         let Some((published, at)) = file else {
             let fresh = fresh.unwrap_or_else(|| Columns::new(&self.table.shape.kinds));
-            return Ok(Source::Merged(Merge::new(self.table.clone(), None, Fresh::Copied(fresh))));
+            return Ok(Source::Merged(Merge::new(self.table.clone(), None, Fresh::copied(fresh))));
         };
         let reader = published.open(&*self.disk, at)?;
         let groups = self.plan.groups(&published.files[at].groups);
-        if fresh.is_none() && self.plan.takes_all() {
-            let batches = reader.read(&self.table.schema, groups, self.plan.projection.as_deref(), BATCH)?;
+        if fresh.is_none() {
+            let columns = self.plan.projection.as_deref();
+            let (range, filters) = (self.plan.range.clone(), self.plan.filters(&self.table));
+            let batches = reader.read(&self.table.schema, Read { groups, columns, range, filters })?;
             return Ok(Source::Plain(reader, batches));
         }
-        let batches = reader.read(&self.table.schema, groups, None, BATCH)?;
+        // What a row group holds that the range leaves out is not asked for, whether a fresh row replaces it or not.
+        let read = Read { groups, range: self.plan.range.clone(), ..Read::default() };
+        let batches = reader.read(&self.table.schema, read)?;
         let fresh = fresh.unwrap_or_else(|| Columns::new(&self.table.shape.kinds));
-        Ok(Source::Merged(Merge::new(self.table.clone(), Some((reader, batches)), Fresh::Copied(fresh))))
+        Ok(Source::Merged(Merge::new(self.table.clone(), Some((reader, batches)), Fresh::copied(fresh))))
     }
 
     fn select(&self, rows: Columns) -> Columns {
@@ -257,7 +297,7 @@ impl Iterator for Batches {
         let step = self.step();
         if step.is_err() {
             // An error ends the scan: what follows would not be the whole.
-            self.folders.clear();
+            self.units.clear();
             self.current = Source::None;
         }
         step.transpose()

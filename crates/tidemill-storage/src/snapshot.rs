@@ -1,7 +1,7 @@
 //! Publishing one table: a new folder of immutable files, made durable, then shown by swapping one link.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -11,17 +11,14 @@ use tidemill_journal::Disk;
 
 use crate::{
     Config, Error, PublishedTable,
-    codec::FileWriter,
+    codec::{BATCH, FileWriter, Read, Written},
     layout::{Layout, make_dir, remove_tree, sync_dir},
     manifest::{FileEntry, Manifest},
-    memtable::Memtable,
+    memtable::{Memtable, Unit},
     merge::{Fresh, Merge},
     published::Published,
     table::Table,
 };
-
-/// Rows handed to the encoder at a time.
-const BATCH: usize = 8192;
 
 pub(crate) struct Snapshot<'a> {
     pub(crate) disk: &'a Arc<dyn Disk>,
@@ -51,36 +48,55 @@ impl Snapshot<'_> {
             merged: memtable.live(),
             ..Default::default()
         };
-
-        let mut files = Vec::new();
-        let mut folders = memtable.sorted();
-        let mut linked = Vec::new();
-        for (at, entry) in old.iter().flat_map(|old| old.manifest.files.iter().enumerate()) {
-            if folders.contains_key(&entry.partition) {
-                continue;
-            }
-            if let Some(old) = old {
-                self.make_folder(&dir, entry.partition)?;
-                let path = dir.join(&entry.path);
-                disk.link(&old.files[at].path, &path).map_err(Error::disk("link", &path))?;
-                if old.is_checked(at) {
-                    linked.push(entry.path.clone());
-                }
-                files.push(entry.clone());
-                report.files_linked += 1;
-            }
-        }
-        let mut written = Vec::new();
-        while let Some((folder, rows)) = folders.pop_first() {
-            let entry = self.write_file(&dir, number, folder, old, Fresh::Ordered(memtable.clone(), rows))?;
+        let parts = |folder: i64| old.map_or(1, |old| old.parts(folder));
+        let mut units = memtable.sorted(&parts);
+        let replaced: BTreeSet<Unit> = units.keys().copied().collect();
+        let mut next = self.link(old, number, &|entry| !replaced.contains(&(entry.partition, entry.part)))?;
+        report.files_linked = next.files.len() as u64;
+        while let Some((unit, rows)) = units.pop_first() {
+            let path = self.name(number, unit, parts(unit.0));
+            let fresh = Fresh::ordered(memtable.clone(), rows);
+            let written = self.merge_file(&dir.join(&path), unit, old, fresh)?;
             report.files_written += 1;
-            report.bytes_written += entry.bytes;
-            written.push(entry.path.clone());
-            files.push(entry);
+            report.bytes_written += written.bytes;
+            next.add(path, unit, parts(unit.0), written);
         }
-        files.sort_by_key(|file| file.partition);
-        for entry in &files {
-            let folder = self.table.cut.folder(entry.partition);
+        let published = self.finish(number, watermark, next)?;
+        report.rows = published.manifest.rows();
+        Ok((published, report))
+    }
+
+    /// Begins a snapshot's files with those of `old` that are taken over as they are.
+    pub(crate) fn link(
+        &self,
+        old: Option<&Published>,
+        number: u64,
+        keeps: &dyn Fn(&FileEntry) -> bool,
+    ) -> Result<Next, Error> {
+        let dir = self.layout.snapshot(&self.table.name, number);
+        let mut next = Next::default();
+        let Some(old) = old else { return Ok(next) };
+        for (at, entry) in old.manifest.files.iter().enumerate().filter(|(_, entry)| keeps(entry)) {
+            self.make_folder(&dir, entry.partition)?;
+            let path = dir.join(&entry.path);
+            self.disk.link(&old.files[at].path, &path).map_err(Error::disk("link", &path))?;
+            if old.is_checked(at) {
+                next.checked.push(entry.path.clone());
+            }
+            next.files.push(entry.clone());
+        }
+        Ok(next)
+    }
+
+    /// Makes a snapshot durable whose files are, and shows it.
+    pub(crate) fn finish(&self, number: u64, watermark: u64, next: Next) -> Result<Published, Error> {
+        let (disk, layout, table) = (&**self.disk, self.layout, &self.table.name);
+        let dir = layout.snapshot(table, number);
+        let Next { mut files, checked } = next;
+        files.sort_by_key(|file| (file.partition, file.part));
+        let folders: BTreeSet<i64> = files.iter().map(|file| file.partition).collect();
+        for folder in folders {
+            let folder = self.table.cut.folder(folder);
             if !folder.is_empty() {
                 sync_dir(disk, &dir.join(folder), "storage.folder")?;
             }
@@ -90,50 +106,52 @@ impl Snapshot<'_> {
 
         let manifest = Manifest::new(self.table, number, watermark, self.now, files);
         manifest.write(disk, layout)?;
-        report.rows = manifest.rows();
         let published = Published::new(manifest, layout)?;
-        linked.iter().chain(&written).for_each(|path| published.mark_checked(path));
-
+        checked.iter().for_each(|path| published.mark_checked(path));
         self.show(number)?;
-        Ok((published, report))
+        Ok(published)
     }
 
-    fn write_file(
+    /// A new file's path under the snapshot's folder.
+    pub(crate) fn name(&self, number: u64, (folder, part): Unit, parts: u32) -> String {
+        let name = match parts {
+            1 => format!("part-{number:06}.parquet"),
+            _ => format!("part-{number:06}-{part:03}.parquet"),
+        };
+        let folder = self.table.cut.folder(folder);
+        if folder.is_empty() { name } else { format!("{folder}/{name}") }
+    }
+
+    fn merge_file(
         &self,
-        dir: &Path,
-        number: u64,
-        folder: i64,
+        path: &Path,
+        unit: Unit,
         old: Option<&Published>,
         fresh: Fresh,
-    ) -> Result<FileEntry, Error> {
+    ) -> Result<Written, Error> {
         let disk = &**self.disk;
-        self.make_folder(dir, folder)?;
-        let name = format!("part-{number:06}.parquet");
-        let folder_name = self.table.cut.folder(folder);
-        let path = if folder_name.is_empty() { name } else { format!("{folder_name}/{name}") };
-        let full = dir.join(&path);
-        let file = match old.and_then(|old| Some((old, *old.folders.get(&folder)?.first()?))) {
+        let file = match old.and_then(|old| Some((old, old.file(unit)?))) {
             Some((old, at)) => {
                 let reader = old.open(disk, at)?;
-                let batches = reader.read(&self.table.schema, None, None, BATCH)?;
+                let batches = reader.read(&self.table.schema, Read::default())?;
                 Some((reader, batches))
             }
             None => None,
         };
         let mut merge = Merge::new(self.table.clone(), file, fresh);
-        let mut writer = FileWriter::create(disk, &full, self.table, self.config)?;
+        let mut writer = self.create(path, unit.0)?;
         while let Some(rows) = merge.next(writer.room().min(BATCH))? {
             writer.write(rows)?;
         }
-        let written = writer.finish()?;
-        Ok(FileEntry {
-            path,
-            partition: folder,
-            rows: written.rows,
-            bytes: written.bytes,
-            crc32c: written.crc32c,
-            groups: written.groups,
-        })
+        writer.finish()
+    }
+
+    /// A new file and the folder it stands in.
+    pub(crate) fn create(&self, path: &Path, folder: i64) -> Result<FileWriter, Error> {
+        if let Some(above) = path.parent().filter(|_| !self.table.cut.folder(folder).is_empty()) {
+            make_dir(&**self.disk, above)?;
+        }
+        FileWriter::create(&**self.disk, path, self.table.clone(), self.config)
     }
 
     fn make_folder(&self, dir: &Path, folder: i64) -> Result<(), Error> {
@@ -157,10 +175,34 @@ impl Snapshot<'_> {
     }
 
     /// Above every number in use, so that no name is ever used twice.
-    fn next_number(&self) -> Result<u64, Error> {
+    pub(crate) fn next_number(&self) -> Result<u64, Error> {
         let dirs = numbers(&**self.disk, &self.layout.snapshots(&self.table.name))?;
         let manifests = numbers(&**self.disk, &self.layout.manifests(&self.table.name))?;
         Ok(dirs.into_iter().chain(manifests).max().unwrap_or(0) + 1)
+    }
+}
+
+/// The files of a snapshot that is being made.
+#[derive(Debug, Default)]
+pub(crate) struct Next {
+    pub(crate) files: Vec<FileEntry>,
+    /// Paths of those that need no comparing of checksums in this process.
+    checked: Vec<String>,
+}
+
+impl Next {
+    pub(crate) fn add(&mut self, path: String, unit: Unit, parts: u32, written: Written) {
+        self.checked.push(path.clone());
+        self.files.push(FileEntry {
+            path,
+            partition: unit.0,
+            part: unit.1,
+            parts,
+            rows: written.rows,
+            bytes: written.bytes,
+            crc32c: written.crc32c,
+            groups: written.groups,
+        });
     }
 }
 

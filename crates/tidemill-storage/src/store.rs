@@ -7,11 +7,14 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use arrow_array::RecordBatch;
 use tidemill_journal::{Disk, Group, Journal, Lock};
 
 use crate::{
-    Batches, Builder, Changes, Config, Error, ReadOnly, Receipt, Report, Scan, Stats, TableReceipt,
+    Batches, Builder, Changes, Config, Error, PublishedTable, ReadOnly, Receipt, Report, Scan, Stats,
+    TableReceipt,
     columns::Columns,
+    key::Stretch,
     layout::Layout,
     manifest::Manifest,
     memtable::Memtable,
@@ -20,7 +23,7 @@ use crate::{
     snapshot::{Snapshot, sweep},
     stats::Counters,
     table::Table,
-    unpublished::{TableState, hashes, overlay},
+    unpublished::{TableState, overlay},
 };
 
 /// Commits of at most this many threads share one frame.
@@ -54,8 +57,8 @@ struct State {
     lock: Option<Box<dyn Lock>>,
 }
 
-/// Changes checked, copied and hashed: all that needs no lock.
-type Staged = Vec<(usize, Columns, Vec<u64>)>;
+/// Changes checked, copied, cut and hashed: all that needs no lock.
+type Staged = Vec<(usize, Columns, Vec<Stretch>)>;
 
 impl Store {
     /// Collects what a store needs.
@@ -107,8 +110,8 @@ impl Store {
             record::replay(payload, &tables, &mut |at, rows| {
                 let state = &mut states[at];
                 if failed.is_ok() && seq > watermark(state) {
-                    let hashes = hashes(&tables[at], &rows);
-                    failed = state.upsert(&*disk, &tables[at], &rows, &hashes).map(drop);
+                    let stretches = tables[at].shape.stretches(&rows);
+                    failed = state.upsert(&*disk, &tables[at], &rows, &stretches).map(drop);
                     state.active.accept();
                 }
             })?;
@@ -196,6 +199,27 @@ impl Store {
         result
     }
 
+    /// Writes rows that are sorted by the table's key, each key once, straight into files, without journal and memory, and
+    /// shows them: all or none, durable when it returns. It is what a history is brought in by.
+    ///
+    /// What is in memory is published first; commits go on meanwhile and count as later. Memory is that of sixteen row groups.
+    ///
+    /// # Errors
+    /// `Input` when rows are not sorted, or fall into a folder that already holds rows (or that was left for more than sixteen
+    /// others): commit those instead. `Disk`. After an error nothing is changed.
+    pub fn load(&self, table: &str, batches: impl IntoIterator<Item = RecordBatch>) -> Result<Report, Error> {
+        let at = self.inner.table(table)?;
+        let mut report = self.publish()?;
+        let _one = self.inner.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
+        let old = self.inner.lock().tables[at].published.clone();
+        let (published, done) = self.inner.snapshot(at).load(old.as_deref(), batches)?;
+        self.inner.show(at, published, done, false, &mut report);
+        self.inner.split(at, &mut report)?;
+        report.took += begun.elapsed();
+        Ok(report)
+    }
+
     /// Reads a table: published rows and those in memory, the last write of each key. Rows in memory are copied when this
     /// is called; later commits are not seen.
     pub fn scan(&self, table: &str, scan: &Scan) -> Result<Batches, Error> {
@@ -206,9 +230,10 @@ impl Store {
         let state = &state.tables[at];
         let mut fresh = BTreeMap::new();
         for memtable in state.frozen.iter().map(|(frozen, _)| &**frozen).chain([&state.active]) {
-            for (folder, rows) in memtable.sorted() {
-                let below = fresh.remove(&folder).unwrap_or_else(|| Columns::new(&bound.shape.kinds));
-                fresh.insert(folder, overlay(bound, below, memtable, &rows));
+            let parts = |folder: i64| state.published.as_ref().map_or(1, |published| published.parts(folder));
+            for (unit, rows) in memtable.sorted(&parts) {
+                let below = fresh.remove(&unit).unwrap_or_else(|| Columns::new(&bound.shape.kinds));
+                fresh.insert(unit, overlay(bound, below, memtable, &rows));
             }
         }
         Batches::new(inner.disk.clone(), bound.clone(), state.published.clone(), fresh, scan)
@@ -244,8 +269,8 @@ impl Inner {
         let stage = |(name, rows): (String, _)| {
             let at = self.table(&name)?;
             let columns = self.tables[at].stage(&rows)?;
-            let hashes = hashes(&self.tables[at], &columns);
-            Ok((at, columns, hashes))
+            let stretches = self.tables[at].shape.stretches(&columns);
+            Ok((at, columns, stretches))
         };
         changes.tables.into_iter().map(stage).collect()
     }
@@ -288,10 +313,10 @@ impl Inner {
         let mut receipts = Vec::with_capacity(group.len());
         for staged in group {
             let mut receipt = Receipt::default();
-            for (at, rows, hashes) in staged {
+            for (at, rows, stretches) in staged {
                 let (table, state) = (&self.tables[*at], &mut tables[*at]);
                 let start = state.active.end();
-                let stored = state.upsert(&*self.disk, table, rows, hashes)?;
+                let stored = state.upsert(&*self.disk, table, rows, stretches)?;
                 let received = rows.len() as u64;
                 let duplicate = received - stored;
                 if stored > 0 {
@@ -323,23 +348,8 @@ impl Inner {
         for _ in 0..2 {
             let (watermark, work, rest) = self.freeze()?;
             for (at, memtable, seq, old) in work {
-                let snapshot = Snapshot {
-                    disk: &self.disk,
-                    layout: &self.layout,
-                    config: &self.config,
-                    table: &self.tables[at],
-                    now: (self.clock)(),
-                };
-                let (published, done) = snapshot.publish(old.as_deref(), &memtable, seq)?;
-                self.counters.publishes.fetch_add(1, Relaxed);
-                self.counters.published_bytes.fetch_add(done.bytes_written, Relaxed);
-                report.tables.push(done);
-                let mut state = self.lock();
-                let table = &mut state.tables[at];
-                table.published = Some(Arc::new(published));
-                table.frozen = None;
-                table.lookup.clear();
-                self.gauge(&state);
+                let (published, done) = self.snapshot(at).publish(old.as_deref(), &memtable, seq)?;
+                self.show(at, published, done, true, &mut report);
             }
             if !rest {
                 report.watermark = watermark;
@@ -354,16 +364,55 @@ impl Inner {
         if let Some(journal) = &mut self.lock().journal {
             journal.trim(report.watermark)?;
         }
+        // Last: a disk too full for it keeps nothing from being published.
+        (0..self.tables.len()).try_for_each(|at| self.split(at, &mut report))?;
         report.took = begun.elapsed();
         self.counters.last_publish_ms.store(report.took.as_millis() as u64, Relaxed);
         Ok(report)
     }
 
+    fn snapshot(&self, at: usize) -> Snapshot<'_> {
+        Snapshot {
+            disk: &self.disk,
+            layout: &self.layout,
+            config: &self.config,
+            table: &self.tables[at],
+            now: (self.clock)(),
+        }
+    }
+
+    /// A snapshot is on disk and its link swapped: from now on it is what the table is.
+    fn show(&self, at: usize, published: Published, done: PublishedTable, thawed: bool, report: &mut Report) {
+        self.counters.publishes.fetch_add(1, Relaxed);
+        self.counters.published_bytes.fetch_add(done.bytes_written, Relaxed);
+        report.tables.push(done);
+        let mut state = self.lock();
+        let table = &mut state.tables[at];
+        table.published = Some(Arc::new(published));
+        if thawed {
+            table.frozen = None;
+        }
+        table.lookup.clear();
+        self.gauge(&state);
+    }
+
+    /// Cuts what has grown too long.
+    fn split(&self, at: usize, report: &mut Report) -> Result<(), Error> {
+        let published = self.lock().tables[at].published.clone();
+        if let Some(published) = published
+            && let Some((published, done)) = self.snapshot(at).split(&published)?
+        {
+            self.show(at, published, done, false, report);
+        }
+        Ok(())
+    }
+
     /// Takes what shall be published out of the way of commits. The last answer: is there more to freeze afterwards?
     fn freeze(&self) -> Result<(u64, Vec<Work>, bool), Error> {
         let mut state = self.lock();
-        let State { journal, tables, .. } = &mut *state;
+        let State { journal, tables, payload, .. } = &mut *state;
         let journal = journal.as_mut().ok_or_else(Error::closed)?;
+        *payload = Vec::new();
         // No snapshot may be ahead of the journal, or numbers could be given twice after a crash.
         journal.sync()?;
         let seq = journal.last_seq();

@@ -7,7 +7,8 @@ use tidemill_journal::Disk;
 use crate::{
     Error,
     columns::Columns,
-    memtable::Memtable,
+    key::Stretch,
+    memtable::{Memtable, Order},
     published::{Lookup, Published},
     table::Table,
 };
@@ -27,24 +28,34 @@ impl TableState {
         disk: &dyn Disk,
         table: &Table,
         rows: &Columns,
-        hashes: &[u64],
+        stretches: &[Stretch],
     ) -> Result<u64, Error> {
-        let ascending =
-            (1..rows.len()).all(|row| table.shape.compare(rows, row - 1, rows, row) == Ordering::Less);
-        // Keys that ascend are pairwise different, so whole stretches are appended at once.
         let mut stored = 0;
-        let mut from = 0;
-        for row in 0..rows.len() {
-            let stands = self.holds(disk, table, rows, hashes[row], row)?;
-            if stands || !ascending {
-                let to = if stands { row } else { row + 1 };
-                self.active.append(rows, from..to, hashes);
-                stored += (to - from) as u64;
-                from = row + 1;
+        for Stretch { rows: stretch, hash } in stretches {
+            let first = table.shape.place(rows, stretch.start);
+            let frozen = self.frozen.as_ref().map(|(frozen, _)| frozen.clone());
+            // Where the series stands in memory, unless all of it lies before these rows: then none of them is there.
+            let find = |memtable: &Memtable| {
+                memtable
+                    .series(*hash, rows, stretch.start)
+                    .filter(|series| !memtable.ends_before(*series, first))
+            };
+            let active = find(&self.active);
+            let below = frozen.as_deref().and_then(|frozen| Some((frozen, find(frozen)?)));
+            let mut from = stretch.start;
+            if active.is_some() || below.is_some() || self.published.is_some() {
+                for row in stretch.clone() {
+                    if self.holds(disk, table, rows, row, active, below)? {
+                        self.active.append(rows, from..row, *hash);
+                        stored += row - from;
+                        from = row + 1;
+                    }
+                }
             }
+            self.active.append(rows, from..stretch.end, *hash);
+            stored += stretch.end - from;
         }
-        self.active.append(rows, from..rows.len(), hashes);
-        Ok(stored + (rows.len() - from) as u64)
+        Ok(stored as u64)
     }
 
     /// True when this very row is what the table shows under its key.
@@ -53,12 +64,13 @@ impl TableState {
         disk: &dyn Disk,
         table: &Table,
         rows: &Columns,
-        hash: u64,
         row: usize,
+        active: Option<u32>,
+        below: Option<(&Memtable, u32)>,
     ) -> Result<bool, Error> {
-        let frozen = self.frozen.as_ref().map(|(frozen, _)| &**frozen);
-        for memtable in [Some(&self.active), frozen].into_iter().flatten() {
-            if let Some(found) = memtable.find(hash, rows, row) {
+        let memory = active.map(|series| (&self.active, series)).into_iter().chain(below);
+        for (memtable, series) in memory {
+            if let Some(found) = memtable.find(series, table.shape.place(rows, row)) {
                 let (columns, at) = memtable.at(found);
                 return Ok(columns.same_row(at, rows, row));
             }
@@ -70,25 +82,26 @@ impl TableState {
     }
 }
 
-pub(crate) fn hashes(table: &Table, rows: &Columns) -> Vec<u64> {
-    (0..rows.len()).map(|row| table.shape.hash(rows, row)).collect()
-}
-
 /// Rows of a memtable, in key order, over sorted rows below them.
-pub(crate) fn overlay(table: &Table, below: Columns, memtable: &Memtable, rows: &[u32]) -> Columns {
+pub(crate) fn overlay(table: &Table, below: Columns, memtable: &Memtable, order: &Order) -> Columns {
     let mut out = Columns::new(&table.shape.kinds);
     let mut at = 0;
-    for &row in rows {
-        let (columns, place) = memtable.at(row);
-        let from = at;
-        while at < below.len() && table.shape.compare(&below, at, columns, place) == Ordering::Less {
-            at += 1;
+    for (columns, rows) in order.iter().flat_map(|rows| memtable.split(rows.clone())) {
+        if at == below.len() {
+            out.push_rows(columns, rows);
+            continue;
         }
-        out.push_rows(&below, from..at);
-        if at < below.len() && table.shape.same_key(&below, at, columns, place) {
-            at += 1;
+        for place in rows {
+            let from = at;
+            while at < below.len() && table.shape.compare(&below, at, columns, place) == Ordering::Less {
+                at += 1;
+            }
+            out.push_rows(&below, from..at);
+            if at < below.len() && table.shape.same_key(&below, at, columns, place) {
+                at += 1;
+            }
+            out.push_rows(columns, place..place + 1);
         }
-        out.push_rows(columns, place..place + 1);
     }
     out.push_rows(&below, at..below.len());
     out

@@ -6,8 +6,13 @@ use serde::Serialize;
 use tidemill_journal::{Config as JournalConfig, Disk, EntryKind, ErrorKind, Journal, OnCorruption, OsDisk};
 
 use crate::{
-    Error, codec::columns_of, layout::Layout, manifest::Manifest, published::Published,
-    read_only::published_tables, table::Table,
+    Error,
+    codec::{Read, columns_of},
+    layout::Layout,
+    manifest::Manifest,
+    published::Published,
+    read_only::published_tables,
+    table::Table,
 };
 
 /// What was checked and what is wrong.
@@ -124,7 +129,7 @@ fn check_file(disk: &dyn Disk, table: &Table, published: &Published, at: usize) 
     let reader = published.open(disk, at)?;
     let mut rows = 0;
     let mut last = None;
-    for batch in reader.read(&table.schema, None, None, 8192)? {
+    for batch in reader.read(&table.schema, Read::default())? {
         let batch = columns_of(table, &batch.map_err(|e| reader.error(e))?);
         for row in 0..batch.len() {
             let key = table.shape.encode(&batch, row);
@@ -137,8 +142,9 @@ fn check_file(disk: &dyn Disk, table: &Table, published: &Published, at: usize) 
                 }
                 _ => last = Some(key),
             }
-            if table.cut.of(&batch, row) != entry.partition {
-                let detail = format!("row {} belongs into another folder", rows + row as u64);
+            let part = table.shape.part(&batch, row, entry.parts);
+            if table.cut.of(&batch, row) != entry.partition || part != entry.part {
+                let detail = format!("row {} belongs into another file", rows + row as u64);
                 return Err(Error::corrupt(path, detail));
             }
         }

@@ -44,6 +44,12 @@ pub struct Config {
     /// Calls of [`Blocking::run`](crate::Blocking::run) that run at once; 0 means twice `max_workers`.
     /// Default 0.
     pub blocking: usize,
+    /// A worker makes room for a new one after so many jobs; 0 means never. Default 1000.
+    pub recycle_after: u64,
+    /// A worker makes room for a new one after a job that held more bytes of heap at once, which the listener is told
+    /// as [`Memory`](crate::EventKind::Memory); 0 means never. Counts only under a
+    /// [`CountingAllocator`](crate::CountingAllocator). Default 2 GiB.
+    pub recycle_bytes: u64,
     /// Seed of the jitter: the same seed and the same order of failures give the same delays. Default 0.
     pub seed: u64,
 }
@@ -63,6 +69,8 @@ impl Default for Config {
             max_retry_after: Duration::from_secs(300),
             cancel_grace: Duration::ZERO,
             blocking: 0,
+            recycle_after: 1000,
+            recycle_bytes: 2 << 30,
             seed: 0,
         }
     }

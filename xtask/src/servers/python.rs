@@ -30,7 +30,8 @@ pub(crate) fn rivals(workspace: &Workspace) -> Result<PathBuf, String> {
 fn made(venv: &Path, variable: &str, requirements: &str) -> Result<PathBuf, String> {
     let own = venv.join("bin/python");
     let given = std::env::var_os(variable).map(PathBuf::from);
-    if let Some(python) = given.into_iter().chain([own.clone()]).find(|python| imports(python, requirements)) {
+    if let Some(python) = given.into_iter().chain([own.clone()]).find(|python| imports(python, requirements))
+    {
         return Ok(python);
     }
     create(venv)?;
@@ -49,7 +50,11 @@ fn made(venv: &Path, variable: &str, requirements: &str) -> Result<PathBuf, Stri
         "-r",
     ]);
     process::read(pip.arg(&file).stdin(Stdio::null())).map_err(|error| format!("{error:#}"))?;
-    if imports(&own, requirements) { Ok(own) } else { Err(format!("{} cannot import {requirements}", own.display())) }
+    if imports(&own, requirements) {
+        Ok(own)
+    } else {
+        Err(format!("{} cannot import {requirements}", own.display()))
+    }
 }
 
 fn imports(python: &Path, requirements: &str) -> bool {

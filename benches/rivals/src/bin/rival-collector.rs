@@ -24,7 +24,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     if guide.exists() {
         emit("guide", rounds, |out| {
             let mut command = Command::new(&python);
-            command.arg(&guide).args(["--base-url", &base_url, "--symbols-file", &symbols, "--keys", "k1", "--no-limit", "--out"]).arg(out);
+            command
+                .arg(&guide)
+                .args([
+                    "--base-url",
+                    &base_url,
+                    "--symbols-file",
+                    &symbols,
+                    "--keys",
+                    "k1",
+                    "--no-limit",
+                    "--out",
+                ])
+                .arg(out);
             command
         })?;
     }
@@ -32,7 +44,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn variable(name: &str) -> Result<String, Box<dyn Error>> {
-    std::env::var(name).map_err(|_| format!("{name} is not set; start this by `cargo xtask bench collector --rivals`").into())
+    std::env::var(name).map_err(|_| {
+        format!("{name} is not set; start this by `cargo xtask bench collector --rivals`").into()
+    })
 }
 
 /// Runs a program that prints one JSON line, and emits its rows; imports are not counted against it.
@@ -43,7 +57,12 @@ fn emit(rival: &str, rounds: u32, command: impl Fn(&Path) -> Command) -> Result<
         let dir = tempfile::tempdir()?;
         let output = command(&dir.path().join("out")).output()?;
         if !output.status.success() {
-            return Err(format!("{rival} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)).into());
+            return Err(format!(
+                "{rival} ended with {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            )
+            .into());
         }
         let text = String::from_utf8(output.stdout)?;
         let last = text.lines().rev().find(|line| line.starts_with('{')).ok_or("no JSON line")?;
@@ -54,7 +73,13 @@ fn emit(rival: &str, rounds: u32, command: impl Fn(&Path) -> Command) -> Result<
         speed.push(number("rows")? / number("elapsed_s")?);
     }
     let (cpu, speed): (Samples, Samples) = (cpu.into_iter().collect(), speed.into_iter().collect());
-    Row::new("collector", "open port, CPU a row", "us", UnitKind::Cpu, Better::Lower).rival(rival).theirs(&cpu).emit()?;
-    Row::new("collector", "open port, speed", "rows/s", UnitKind::Wall, Better::Higher).rival(rival).theirs(&speed).emit()?;
+    Row::new("collector", "open port, CPU a row", "us", UnitKind::Cpu, Better::Lower)
+        .rival(rival)
+        .theirs(&cpu)
+        .emit()?;
+    Row::new("collector", "open port, speed", "rows/s", UnitKind::Wall, Better::Higher)
+        .rival(rival)
+        .theirs(&speed)
+        .emit()?;
     Ok(())
 }

@@ -1,22 +1,41 @@
-//! What governor's check costs: one limiter, and one limiter over a thousand keys.
+//! What governor's check costs: direct, on a clock that costs nothing, keyed, by two threads, and refused.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
 
+use governor::clock::FakeRelativeClock;
 use governor::{Quota, RateLimiter};
-use tidemill_measure::{Better, Rounds, Row, Samples, UnitKind};
+use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
 
 const CHECKS: u64 = 100_000;
+const DIRECT: &str = "governor direct";
+const STILL: &str = "governor direct, fake clock";
+const KEYED: &str = "governor keyed";
 
 fn main() -> std::io::Result<()> {
     let rounds = Rounds::from_args(15);
-    emit("direct check, granted", rounds.single(CHECKS, direct(NonZeroU32::MAX)))?;
-    emit("direct check, refused", rounds.single(CHECKS, direct(NonZeroU32::MIN)))?;
-    emit("keyed check, 1000 keys", rounds.single(CHECKS, keyed()))
+    let granted = rounds.single(CHECKS, direct(NonZeroU32::MAX));
+    let still = rounds.single(CHECKS, direct_still(NonZeroU32::MAX));
+    let keyed = rounds.single(CHECKS, keyed(1));
+    emit("acquire + done, core", STILL, &still)?;
+    for case in ["acquire + done, core", "acquire + done, core, clock read", "acquire + done, pool"] {
+        emit(case, DIRECT, &granted)?;
+        emit(case, KEYED, &keyed)?;
+    }
+    for keys in [4, 10_000] {
+        let keyed = rounds.single(CHECKS, self::keyed(keys));
+        emit(&format!("acquire + done, given key, {keys} keys"), KEYED, &keyed)?;
+        emit(&format!("acquire + done, best key, {keys} keys"), KEYED, &keyed)?;
+    }
+    emit("acquire + done, pool, 2 threads", DIRECT, &contended(rounds))?;
+    let refused = rounds.single(CHECKS, direct(NonZeroU32::MIN));
+    emit("denied, core", DIRECT, &refused)?;
+    emit("denied, pool", DIRECT, &refused)?;
+    emit("denied, core", STILL, &rounds.single(CHECKS, direct_still(NonZeroU32::MIN)))
 }
 
-fn emit(case: &str, theirs: Samples) -> std::io::Result<()> {
-    Row::new("rate-limit", case, "ns", UnitKind::Cpu, Better::Lower).rival("governor").theirs(&theirs).emit()
+fn emit(case: &str, rival: &str, theirs: &Samples) -> std::io::Result<()> {
+    Row::new("rate-limit", case, "ns", UnitKind::Cpu, Better::Lower).rival(rival).theirs(theirs).emit()
 }
 
 /// `NonZeroU32::MAX` an hour grants every check; one an hour refuses all but the first.
@@ -25,12 +44,31 @@ fn direct(an_hour: NonZeroU32) -> impl FnMut() {
     move || (0..CHECKS).for_each(|_| _ = black_box(limiter.check()))
 }
 
-fn keyed() -> impl FnMut() {
+/// The same without the cost of reading a clock.
+fn direct_still(an_hour: NonZeroU32) -> impl FnMut() {
+    let limiter = RateLimiter::direct_with_clock(Quota::per_hour(an_hour), FakeRelativeClock::default());
+    move || (0..CHECKS).for_each(|_| _ = black_box(limiter.check()))
+}
+
+fn keyed(count: u32) -> impl FnMut() {
     let limiter = RateLimiter::keyed(Quota::per_hour(NonZeroU32::MAX));
-    let keys: Vec<String> = (0..1000).map(|n| format!("key-{n:04}")).collect();
+    let mut key = 0;
     move || {
-        for n in 0..CHECKS {
-            _ = black_box(limiter.check_key(&keys[(n % 1000) as usize]));
+        for _ in 0..CHECKS {
+            key = if key + 1 == count { 0 } else { key + 1 };
+            _ = black_box(limiter.check_key(&key));
         }
     }
+}
+
+/// CPU of the whole process a check, two threads on one limiter.
+fn contended(rounds: Rounds) -> Samples {
+    let limiter = RateLimiter::direct(Quota::per_hour(NonZeroU32::MAX));
+    rounds.clock(Clock::ProcessCpu).single(2 * CHECKS, || {
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..CHECKS).for_each(|_| _ = black_box(limiter.check())));
+            }
+        });
+    })
 }

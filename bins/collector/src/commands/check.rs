@@ -23,7 +23,8 @@ pub(super) fn check(args: &Check, surroundings: &Surroundings) -> Result<Exit, F
     if loaded.value.providers.is_empty() {
         Builtin::new()?.fill(&mut loaded.value, "http://sandbox.invalid");
     }
-    let place = Place { base: base(&args.configured), redactor: surroundings.redactor.clone(), limited: true };
+    let place =
+        Place { base: base(&args.configured), redactor: surroundings.redactor.clone(), limited: true };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _inside = runtime.enter();
     let said = examine(&loaded.value, &place, surroundings).or_exit(Exit::BAD_INPUT)?;
@@ -45,11 +46,14 @@ fn examine(config: &Config, place: &Place, surroundings: &Surroundings) -> Resul
     let data = &config.collector.data;
     std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
     let probe = data.join(".check");
-    std::fs::write(&probe, b"writable").and_then(|()| std::fs::remove_file(&probe))
+    std::fs::write(&probe, b"writable")
+        .and_then(|()| std::fs::remove_file(&probe))
         .with_context(|| format!("cannot write to {}; choose another folder with --data", data.display()))?;
     let _ = writeln!(out, "ok  folder {} is writable", data.display());
     if let Some(addr) = config.collector.listen {
-        TcpListener::bind(addr).with_context(|| format!("cannot listen on {addr}; choose another with --listen or collector.listen"))?;
+        TcpListener::bind(addr).with_context(|| {
+            format!("cannot listen on {addr}; choose another with --listen or collector.listen")
+        })?;
         let _ = writeln!(out, "ok  {addr} is free");
     }
     Ok(out)

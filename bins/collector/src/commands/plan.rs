@@ -39,7 +39,8 @@ fn render(config: &Config, place: &Place, surroundings: &Surroundings) -> Result
     let mut out = String::new();
     for (i, dataset) in datasets.iter().enumerate() {
         let calls = due.items.iter().filter(|item| item.dataset == i).count();
-        let _ = writeln!(out, "dataset {}: {calls} calls for {} symbols", dataset.name, dataset.symbols.len());
+        let _ =
+            writeln!(out, "dataset {}: {calls} calls for {} symbols", dataset.name, dataset.symbols.len());
     }
     let mut longest = Duration::ZERO;
     for (i, provider) in providers.iter().enumerate() {
@@ -47,7 +48,12 @@ fn render(config: &Config, place: &Place, surroundings: &Surroundings) -> Result
         let takes = provider.pool.forecast(calls);
         longest = longest.max(takes);
         let keys = provider.pool.stats().keys.len();
-        let _ = writeln!(out, "provider {}: {calls} calls over {keys} keys, about {}", provider.name, span(takes));
+        let _ = writeln!(
+            out,
+            "provider {}: {calls} calls over {keys} keys, about {}",
+            provider.name,
+            span(takes)
+        );
     }
     let _ = writeln!(out, "finished about {} after the start; nothing was sent", span(longest));
     Ok(out)

@@ -18,7 +18,10 @@ use crate::run::{Options, run as passes};
 pub(super) fn run(args: Run, surroundings: &Surroundings) -> Result<Exit, Failure> {
     let listen = args.listen.map(|addr| Flag::new("collector.listen", addr.to_string()).named("--listen"));
     let loaded = load(&args.configured, listen.into_iter().collect(), surroundings)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     runtime.block_on(collect(loaded.value, args, surroundings))
 }
 
@@ -36,18 +39,22 @@ async fn collect(mut config: Config, args: Run, surroundings: &Surroundings) -> 
         redactor: surroundings.redactor.clone(),
         limited: args.limiter == Limiter::On,
     };
-    let collector = Collector::open(config, &place, &|name| surroundings.var(name)).or_exit(Exit::BAD_INPUT)?;
+    let collector =
+        Collector::open(config, &place, &|name| surroundings.var(name)).or_exit(Exit::BAD_INPUT)?;
     let ended = passes(collector, &options, &shutdown).await;
     if let Some(sandbox) = sandbox {
         sandbox.close(Duration::from_secs(1)).await;
     }
-    Ok(ended?)
+    ended
 }
 
 async fn with_sandbox(config: &mut Config) -> Result<tidemill_sandbox::Running, Failure> {
     let builtin = Builtin::new()?;
     let running = builtin.start().await?;
     builtin.fill(config, &running.base_url());
-    config.check().map_err(|fault| anyhow::anyhow!("{}: {}", fault.path, fault.problem)).or_exit(Exit::BAD_INPUT)?;
+    config
+        .check()
+        .map_err(|fault| anyhow::anyhow!("{}: {}", fault.path, fault.problem))
+        .or_exit(Exit::BAD_INPUT)?;
     Ok(running)
 }

@@ -21,7 +21,10 @@ pub(super) fn sandbox(args: args::Sandbox) -> Result<Exit, Failure> {
         config.symbols = symbols;
     }
     let sandbox = Sandbox::builder(config).build().or_exit(Exit::BAD_INPUT)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     Ok(runtime.block_on(serve(sandbox, &args))?)
 }
 
@@ -31,7 +34,11 @@ async fn serve(sandbox: Sandbox, args: &args::Sandbox) -> Result<Exit> {
         .await
         .with_context(|| format!("cannot listen on {}; choose another with --listen", args.listen))?;
     let running = sandbox.serve(listener).await?;
-    print(&format!("serving {} symbols on {}; GET /stats says what was counted\n", sandbox.symbols().count(), running.base_url()));
+    print(&format!(
+        "serving {} symbols on {}; GET /stats says what was counted\n",
+        sandbox.symbols().count(),
+        running.base_url()
+    ));
     shutdown.draining().await;
     let report = running.close(Duration::from_secs(5)).await;
     print(&format!("{} admitted, {} refused\n", report.stats.admitted, report.stats.refused));

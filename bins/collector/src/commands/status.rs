@@ -38,7 +38,8 @@ pub(super) fn status(args: &Stored) -> Result<Exit, Failure> {
 
 fn read(args: &Stored) -> Result<BTreeMap<String, Dataset>> {
     let data = &args.data;
-    let store = Store::open_read_only(data).with_context(|| format!("nothing to read in {}", data.display()))?;
+    let store =
+        Store::open_read_only(data).with_context(|| format!("nothing to read in {}", data.display()))?;
     let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
     let now = SystemTime::now();
     let mut datasets = BTreeMap::<String, Dataset>::new();

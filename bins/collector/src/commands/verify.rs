@@ -15,7 +15,9 @@ pub(super) fn verify(args: &Stored) -> Result<Exit, Failure> {
     let (report, unbalanced) = examine(args).or_exit(Exit::BAD_INPUT)?;
     let sound = report.is_sound() && unbalanced == 0;
     if args.json {
-        let text = serde_json::to_string_pretty(&json!({ "sound": sound, "unbalanced": unbalanced, "store": report }));
+        let text = serde_json::to_string_pretty(
+            &json!({ "sound": sound, "unbalanced": unbalanced, "store": report }),
+        );
         print(&format!("{}\n", text.context("cannot render the report")?));
     } else {
         print(&render(&report, unbalanced, sound));
@@ -26,7 +28,8 @@ pub(super) fn verify(args: &Stored) -> Result<Exit, Failure> {
 /// Checks the store, and that every entry of the ledger accounts for each of its rows.
 fn examine(args: &Stored) -> Result<(VerifyReport, usize)> {
     let data = &args.data;
-    let report = tidemill_storage::verify(data).with_context(|| format!("cannot verify {}", data.display()))?;
+    let report =
+        tidemill_storage::verify(data).with_context(|| format!("cannot verify {}", data.display()))?;
     let store = Store::open_read_only(data)?;
     let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
     let sums = |entry: &ledger::Entry| entry.received == entry.accepted + entry.quarantined + entry.duplicate;
@@ -37,14 +40,27 @@ fn examine(args: &Stored) -> Result<(VerifyReport, usize)> {
 fn render(report: &VerifyReport, unbalanced: usize, sound: bool) -> String {
     let mut out = String::new();
     for table in &report.tables {
-        let _ = writeln!(out, "{:<12} snapshot {:>6}  {:>4} files  {:>9} rows", table.name, table.snapshot, table.files, table.rows);
+        let _ = writeln!(
+            out,
+            "{:<12} snapshot {:>6}  {:>4} files  {:>9} rows",
+            table.name, table.snapshot, table.files, table.rows
+        );
         for bad in &table.bad {
             let _ = writeln!(out, "  BAD  {bad}");
         }
     }
     if unbalanced > 0 {
-        let _ = writeln!(out, "  BAD  {unbalanced} ledger entries do not account for every row they received");
+        let _ =
+            writeln!(out, "  BAD  {unbalanced} ledger entries do not account for every row they received");
     }
-    let _ = writeln!(out, "{}", if sound { "sound" } else { "NOT SOUND: restore from a copy, or remove the data folder and collect again" });
+    let _ = writeln!(
+        out,
+        "{}",
+        if sound {
+            "sound"
+        } else {
+            "NOT SOUND: restore from a copy, or remove the data folder and collect again"
+        }
+    );
     out
 }

@@ -30,7 +30,13 @@ pub struct Call {
 impl Call {
     /// A `GET` of an absolute URI without further headers.
     pub fn get(uri: Uri) -> Self {
-        Self { method: Method::GET, uri, headers: HeaderMap::new(), body: Bytes::new(), extensions: Extensions::new() }
+        Self {
+            method: Method::GET,
+            uri,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            extensions: Extensions::new(),
+        }
     }
 
     /// The same call with one header more.

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
+use tidemill_collector::config::Dataset;
 use tidemill_collector::ledger::{self, Ledger};
+use tidemill_collector::rows;
 use tidemill_storage::Store;
 
-use crate::program::{Sandbox, Setup, assert_balanced, collector, output, rows, said, summary, symbols};
+use crate::program::{self, Sandbox, Setup, assert_balanced, collector, output, said, summary, symbols};
 
 /// As strict as a server can be: a log that counts refusals too.
 const STRICT: &str = "quota = [{ model = \"penalising-log\", requests = 30, per = \"1s\" }]\n\
@@ -40,13 +42,15 @@ impl Rig {
         let config = setup.write(self.dir.path());
         let out = self.dir.path().join("summary.json");
         let text = |path: &Path| path.to_str().unwrap().to_owned();
-        let words = ["run", "--once", "--config", &text(&config), "--data", &text(data), "--summary", &text(&out)];
+        let words =
+            ["run", "--once", "--config", &text(&config), "--data", &text(data), "--summary", &text(&out)];
         words.map(str::to_owned).to_vec()
     }
 
     /// Starts a run and kills it after `life`; true when it had ended by itself before.
     fn live(&self, data: &Path, life: Duration) -> bool {
-        let mut child = collector(self.args(data)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            collector(self.args(data)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
         while begun.elapsed() < life {
             if child.try_wait().unwrap().is_some() {
@@ -65,8 +69,10 @@ fn acknowledged(data: &Path) -> HashMap<String, SystemTime> {
     if !data.exists() {
         return HashMap::new();
     }
+    let dataset = Dataset { name: "us_daily".into(), ..Dataset::default() };
+    let tables = [ledger::table(), rows::quarantine_table(), rows::bars_table(&dataset, true)];
     let builder = Store::builder(tidemill_storage::Config::default());
-    let store = builder.table(ledger::table()).open(data).unwrap();
+    let store = tables.into_iter().fold(builder, |builder, table| builder.table(table)).open(data).unwrap();
     let ledger = Ledger::load(store.scan(ledger::TABLE, &tidemill_storage::Scan::new())).unwrap();
     let entries = ledger.of("us_daily").map(|(symbol, entry)| (symbol.to_owned(), entry.at)).collect();
     store.close().unwrap();
@@ -84,7 +90,7 @@ fn random(seed: u64, n: u64) -> f64 {
 #[test]
 fn a_killed_collector_loses_nothing_asks_nothing_twice_and_is_never_refused() {
     let kills: u64 = std::env::var("TIDEMILL_TEST_KILLS").map_or(30, |kills| kills.parse().unwrap());
-    let rig = Rig::new(kills as usize * 30, STRICT);
+    let rig = Rig::new(kills as usize * 80, STRICT);
     let data = rig.dir.path().join("data");
     let mut kept: HashMap<String, SystemTime> = HashMap::new();
     let (mut killed, mut asked_again, mut ended) = (0, 0, false);
@@ -112,7 +118,7 @@ fn a_killed_collector_loses_nothing_asks_nothing_twice_and_is_never_refused() {
     let free = Rig::new(rig.symbols.len(), "quota = []\nlatency = { kind = \"none\" }\n");
     let undisturbed = output(free.args(&calm).iter().map(|word| word.replace("sliding-log", "bucket")));
     assert_eq!(undisturbed.status.code(), Some(0), "{}", said(&undisturbed));
-    let (ours, theirs) = (rows(&data, "us_daily"), rows(&calm, "us_daily"));
+    let (ours, theirs) = (program::rows(&data, "us_daily"), program::rows(&calm, "us_daily"));
     assert_eq!(ours.len(), rig.symbols.len() * 100);
     assert!(ours == theirs, "the rows differ from those of an undisturbed run");
 
@@ -120,7 +126,10 @@ fn a_killed_collector_loses_nothing_asks_nothing_twice_and_is_never_refused() {
     println!(
         "{kills} kills, {} symbols, {} rows identical to an undisturbed run; asked again after an acknowledgement: \
          {asked_again}; requests {}, refused {}",
-        rig.symbols.len(), ours.len(), counted["requests"], counted["refused"]
+        rig.symbols.len(),
+        ours.len(),
+        counted["requests"],
+        counted["refused"]
     );
     assert_eq!(asked_again, 0);
     assert_eq!(counted["refused"], 0);
@@ -128,7 +137,10 @@ fn a_killed_collector_loses_nothing_asks_nothing_twice_and_is_never_refused() {
 
 #[test]
 fn a_collector_that_forgets_its_past_is_refused() {
-    let rig = Rig::new(400, "quota = [{ model = \"penalising-log\", requests = 30, per = \"5s\" }]\nlatency = { kind = \"none\" }\n");
+    let rig = Rig::new(
+        400,
+        "quota = [{ model = \"penalising-log\", requests = 30, per = \"5s\" }]\nlatency = { kind = \"none\" }\n",
+    );
     let data = rig.dir.path().join("data");
     for n in 0..4 {
         rig.live(&data, Duration::from_secs_f64(0.4 + 0.1 * random(11, n)));

@@ -1,6 +1,7 @@
 //! The collector against real servers on loopback, and the program as an operator runs it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "a skipped test and a soak run say what they saw")]
 
 mod cli;
 mod http;
@@ -9,4 +10,5 @@ mod once;
 mod program;
 mod providers;
 mod readers;
+mod simulated;
 mod trouble;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::program::{Sandbox, Setup, assert_balanced, collector, output, rows, said, summary, symbols, wait};
+use crate::program::{
+    Sandbox, Setup, assert_balanced, collector, output, rows, said, summary, symbols, wait,
+};
 
 const SMALL: &str = "symbols = 120\nlatency = { kind = \"uniform\", min = \"2ms\", max = \"10ms\" }\n\
                      quota = [{ model = \"penalising-log\", requests = 10, per = \"1s\" }]\n";
@@ -26,11 +28,23 @@ fn four_keys_of_a_penalising_log_are_spent_without_a_refusal_and_without_them_ar
     let config = small(&sandbox.url(), &symbols).write(dir.path());
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
 
-    let run = output(["run", "--once", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap(), "--summary", out.to_str().unwrap()]);
+    let run = output([
+        "run",
+        "--once",
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+        "--summary",
+        out.to_str().unwrap(),
+    ]);
     assert_eq!(run.status.code(), Some(0), "{}", said(&run));
     let summary_of_run = summary(&out);
     assert_balanced(&summary_of_run);
-    assert_eq!((summary_of_run["refused"].as_u64(), summary_of_run["requests"].as_u64()), (Some(0), Some(120)));
+    assert_eq!(
+        (summary_of_run["refused"].as_u64(), summary_of_run["requests"].as_u64()),
+        (Some(0), Some(120))
+    );
     assert_eq!(summary_of_run["rows_stored"], 12_000);
     assert_eq!(rows(&data, "us_daily").len(), 12_000);
     let counted = sandbox.stats();
@@ -41,14 +55,34 @@ fn four_keys_of_a_penalising_log_are_spent_without_a_refusal_and_without_them_ar
     }
 
     // A second run over fresh data asks nobody.
-    let again = output(["run", "--once", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap(), "--summary", out.to_str().unwrap()]);
+    let again = output([
+        "run",
+        "--once",
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+        "--summary",
+        out.to_str().unwrap(),
+    ]);
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
     assert_eq!((&summary(&out)["requests"], &summary(&out)["fresh"]), (&0.into(), &120.into()));
     assert_eq!(sandbox.stats()["admitted"], 120);
 
     // The control: the same job with nothing held back is refused.
     let other = dir.path().join("control");
-    let control = output(["run", "--once", "--limiter", "off", "--config", config.to_str().unwrap(), "--data", other.to_str().unwrap(), "--summary", out.to_str().unwrap()]);
+    let control = output([
+        "run",
+        "--once",
+        "--limiter",
+        "off",
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        other.to_str().unwrap(),
+        "--summary",
+        out.to_str().unwrap(),
+    ]);
     assert_eq!(control.status.code(), Some(1), "{}", said(&control));
     assert!(summary(&out)["refused"].as_u64().unwrap() >= 100, "{}", said(&control));
     assert_balanced(&summary(&out));
@@ -57,11 +91,19 @@ fn four_keys_of_a_penalising_log_are_spent_without_a_refusal_and_without_them_ar
 #[test]
 fn no_key_is_ever_shown() {
     let dir = tempfile::tempdir().unwrap();
-    let sandbox = Sandbox::start(dir.path(), "symbols = 5\nkeys = [\"hush-hush-key\"]\nfaults = { rules = [{ kind = \"malformed\", requests = [1, 2, 3] }, { kind = \"reset\", requests = [4] }] }\n");
+    let sandbox = Sandbox::start(
+        dir.path(),
+        "symbols = 5\nkeys = [\"hush-hush-key\"]\nfaults = { rules = [{ kind = \"malformed\", requests = [1, 2, 3] }, { kind = \"reset\", requests = [4] }] }\n",
+    );
     let symbols = symbols(5);
     let setup = Setup { keys: &["hush-hush-key"], limit: None, ..small("", &symbols) };
     let config = Setup { base_url: &sandbox.url(), ..setup }.write(dir.path());
-    let run = collector(["run", "--once", "--log", "trace", "--config"]).arg(&config).arg("--data").arg(dir.path().join("data")).output().unwrap();
+    let run = collector(["run", "--once", "--log", "trace", "--config"])
+        .arg(&config)
+        .arg("--data")
+        .arg(dir.path().join("data"))
+        .output()
+        .unwrap();
     assert!(said(&run).len() > 1000, "the log says something");
     assert!(!said(&run).contains("hush-hush-key"));
     let check = output(["check", "--effective", "--config", config.to_str().unwrap()]);
@@ -75,13 +117,23 @@ fn sigterm_drains_and_the_next_run_fetches_only_the_rest() {
     let symbols = symbols(120);
     let config = small(&sandbox.url(), &symbols).write(dir.path());
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
-    let args = ["run", "--once", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap(), "--summary", out.to_str().unwrap()];
+    let args = [
+        "run",
+        "--once",
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+        "--summary",
+        out.to_str().unwrap(),
+    ];
 
     let mut child = collector(args).stdout(std::process::Stdio::null()).spawn().unwrap();
     while sandbox.stats()["admitted"].as_u64().unwrap() < 30 {
         std::thread::park_timeout(Duration::from_millis(20));
     }
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .unwrap();
     let status = wait(&mut child, Duration::from_secs(20));
     assert_eq!(status.code(), Some(1));
     let first = summary(&out);

@@ -47,7 +47,10 @@ impl Sandbox {
             .expect("the sandbox starts");
         let mut first = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
-        let url = first.split_whitespace().find(|word| word.starts_with("http://")).expect("it says where it serves");
+        let url = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .expect("it says where it serves");
         let addr = url.trim_start_matches("http://").trim_end_matches([';', '/']).parse().unwrap();
         Self { child, addr }
     }
@@ -154,7 +157,13 @@ pub(crate) fn rows(data: &Path, table: &str) -> Vec<String> {
         for i in 0..batch.num_rows() {
             rows.push(format!(
                 "{} {} {:?} {:?} {:?} {:?} {}",
-                symbols.value(i), ts.value(i), open.value(i), high.value(i), low.value(i), close.value(i), volume.value(i)
+                symbols.value(i),
+                ts.value(i),
+                open.value(i),
+                high.value(i),
+                low.value(i),
+                close.value(i),
+                volume.value(i)
             ));
         }
     }

@@ -27,22 +27,41 @@ fn full() -> bool {
 }
 
 /// Collects `count` symbols over four keys that no run has used before.
-fn ask(base_url: &str, adapter: &str, tag: &str, count: usize, limit: (u32, &str, &str), more: &str) -> Asked {
+fn ask(
+    base_url: &str,
+    adapter: &str,
+    tag: &str,
+    count: usize,
+    limit: (u32, &str, &str),
+    more: &str,
+) -> Asked {
     let dir = tempfile::tempdir().unwrap();
     let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     let keys: Vec<String> = (0..4).map(|n| format!("{tag}-{stamp}-{n}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let list = std::env::var("TIDEMILL_TEST_PROVIDER_SYMBOLS").expect("set beside the ports");
-    let symbols: Vec<String> = std::fs::read_to_string(list).unwrap().lines().take(count).map(str::to_owned).collect();
+    let symbols: Vec<String> =
+        std::fs::read_to_string(list).unwrap().lines().take(count).map(str::to_owned).collect();
     let setup = Setup { base_url, adapter, keys: &keys, limit: Some(limit), symbols: &symbols, more };
     let config = setup.write(dir.path());
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
-    let run = output(["run", "--once", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap(), "--summary", out.to_str().unwrap()]);
+    let run = output([
+        "run",
+        "--once",
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        data.to_str().unwrap(),
+        "--summary",
+        out.to_str().unwrap(),
+    ]);
     let summary = summary(&out);
     assert_balanced(&summary);
     println!(
         "{tag}: {count} symbols, refused {}, {:.1} s, {:.0} symbols/min",
-        summary["refused"], summary["elapsed_s"].as_f64().unwrap(), summary["symbols_per_minute"].as_f64().unwrap()
+        summary["refused"],
+        summary["elapsed_s"].as_f64().unwrap(),
+        summary["symbols_per_minute"].as_f64().unwrap()
     );
     Asked { rows: rows(&data, "us_daily").len(), summary, said: said(&run), code: run.status.code() }
 }
@@ -50,7 +69,11 @@ fn ask(base_url: &str, adapter: &str, tag: &str, count: usize, limit: (u32, &str
 fn whole(asked: &Asked, count: usize) {
     assert_eq!(asked.code, Some(0), "{}", asked.said);
     assert_eq!(asked.rows, count * 100, "{}", asked.said);
-    assert!(asked.summary["refused"].as_u64().unwrap() <= 3, "at most 3 refusals while learning: {}", asked.said);
+    assert!(
+        asked.summary["refused"].as_u64().unwrap() <= 3,
+        "at most 3 refusals while learning: {}",
+        asked.said
+    );
 }
 
 #[test]
@@ -101,9 +124,27 @@ fn without_a_limit_the_same_servers_refuse() {
     let dir = tempfile::tempdir().unwrap();
     let symbols: Vec<String> = (0..600).map(|n| format!("SYM{n:04}")).collect();
     let key = format!("control-{}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos());
-    let setup = Setup { base_url: &url, adapter: "alpha-vantage", keys: &[&key], limit: Some((75, "10s", "unknown")), symbols: &symbols, more: "" };
+    let setup = Setup {
+        base_url: &url,
+        adapter: "alpha-vantage",
+        keys: &[&key],
+        limit: Some((75, "10s", "unknown")),
+        symbols: &symbols,
+        more: "",
+    };
     let config = setup.write(dir.path());
     let out = dir.path().join("summary.json");
-    let run = output(["run", "--once", "--limiter", "off", "--config", config.to_str().unwrap(), "--data", dir.path().join("data").to_str().unwrap(), "--summary", out.to_str().unwrap()]);
+    let run = output([
+        "run",
+        "--once",
+        "--limiter",
+        "off",
+        "--config",
+        config.to_str().unwrap(),
+        "--data",
+        dir.path().join("data").to_str().unwrap(),
+        "--summary",
+        out.to_str().unwrap(),
+    ]);
     assert!(summary(&out)["refused"].as_u64().unwrap() >= 100, "{}", said(&run));
 }

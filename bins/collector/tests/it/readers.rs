@@ -36,13 +36,24 @@ fn slow_collection(dir: &Path, sandbox: &Sandbox, count: usize) -> PathBuf {
 fn readers_agree_while_a_collector_publishes_twenty_times_a_second() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let quota = "quota = [{ model = \"sliding-log\", requests = 25, per = \"1s\" }]\nlatency = { kind = \"none\" }\n";
+    let quota =
+        "quota = [{ model = \"sliding-log\", requests = 25, per = \"1s\" }]\nlatency = { kind = \"none\" }\n";
     let sandbox = Sandbox::start(dir.path(), &format!("symbols = 1000\n{quota}"));
     let config = slow_collection(dir.path(), &sandbox, 1000);
     let (data, stop) = (dir.path().join("data"), dir.path().join("stop"));
     let link = data.join("parquet/us_daily");
-    let readers = Command::new(&python).arg(script("readers.py")).args([&link, &stop]).stdout(Stdio::piped()).spawn().unwrap();
-    let run = collector(["run", "--once", "--quiet", "--config"]).arg(&config).arg("--data").arg(&data).output().unwrap();
+    let readers = Command::new(&python)
+        .arg(script("readers.py"))
+        .args([&link, &stop])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let run = collector(["run", "--once", "--quiet", "--config"])
+        .arg(&config)
+        .arg("--data")
+        .arg(&data)
+        .output()
+        .unwrap();
     std::fs::write(&stop, "").unwrap();
     let read = readers.wait_with_output().unwrap();
     assert_eq!(run.status.code(), Some(0), "{}", said(&run));
@@ -60,10 +71,16 @@ fn three_readers_count_the_same_rows_and_types() {
     let sandbox = Sandbox::start(dir.path(), "symbols = 60\nquota = []\nlatency = { kind = \"none\" }\n");
     let config = slow_collection(dir.path(), &sandbox, 60);
     let data = dir.path().join("data");
-    let run = output(["run", "--once", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    let run =
+        output(["run", "--once", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap()]);
     assert_eq!(run.status.code(), Some(0), "{}", said(&run));
-    let counted = Command::new(&python).arg(script("count_rows.py")).arg(data.join("parquet/us_daily")).output().unwrap();
-    let counted: Value = serde_json::from_slice(&counted.stdout).unwrap_or_else(|_| panic!("{}", said(&counted)));
+    let counted = Command::new(&python)
+        .arg(script("count_rows.py"))
+        .arg(data.join("parquet/us_daily"))
+        .output()
+        .unwrap();
+    let counted: Value =
+        serde_json::from_slice(&counted.stdout).unwrap_or_else(|_| panic!("{}", said(&counted)));
     for reader in ["pyarrow", "duckdb", "polars"] {
         assert_eq!(counted["rows"][reader], 6000, "{counted:#}");
     }

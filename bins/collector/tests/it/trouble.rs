@@ -16,12 +16,27 @@ impl Trouble {
         Self { dir, sandbox }
     }
 
-    fn run(&self, keys: &[&str], limit: Option<(u32, &str, &str)>, symbols: &[String], more: &str) -> (i32, Value, String) {
+    fn run(
+        &self,
+        keys: &[&str],
+        limit: Option<(u32, &str, &str)>,
+        symbols: &[String],
+        more: &str,
+    ) -> (i32, Value, String) {
         let url = self.sandbox.as_ref().map_or_else(|| "http://127.0.0.1:9".to_owned(), Sandbox::url);
         let setup = Setup { base_url: &url, adapter: "alpha-vantage", keys, limit, symbols, more };
         let config = setup.write(self.dir.path());
         let (data, out) = (self.dir.path().join("data"), self.dir.path().join("summary.json"));
-        let run = output(["run", "--once", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap(), "--summary", out.to_str().unwrap()]);
+        let run = output([
+            "run",
+            "--once",
+            "--config",
+            config.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap(),
+            "--summary",
+            out.to_str().unwrap(),
+        ]);
         (run.status.code().unwrap_or(-1), summary(&out), said(&run))
     }
 }
@@ -55,8 +70,11 @@ fn a_provider_that_is_down_is_given_up_soon() {
 
 #[test]
 fn a_revoked_key_is_left_alone_and_the_others_do_its_work() {
-    let trouble = Trouble::with(&format!("{FAST}symbols = 60\nfaults = {{ revoked = [{{ key = \"k2\", after = 3 }}] }}\n"));
-    let (code, summary, said) = trouble.run(&["k1", "k2", "k3"], Some((50, "1s", "sliding-log")), &symbols(60), "");
+    let trouble = Trouble::with(&format!(
+        "{FAST}symbols = 60\nfaults = {{ revoked = [{{ key = \"k2\", after = 3 }}] }}\n"
+    ));
+    let (code, summary, said) =
+        trouble.run(&["k1", "k2", "k3"], Some((50, "1s", "sliding-log")), &symbols(60), "");
     assert_eq!(code, 0, "{said}");
     let asked_in_vain = trouble.sandbox.as_ref().unwrap().stats()["invalid_key"].as_u64().unwrap();
     assert!((1..=32).contains(&asked_in_vain), "{asked_in_vain}");
@@ -74,8 +92,15 @@ fn without_a_valid_key_the_report_says_so() {
 
 #[test]
 fn a_quota_that_is_used_up_for_the_day_ends_the_pass() {
-    let trouble = Trouble::with("latency = { kind = \"none\" }\nsymbols = 60\nquota = [{ model = \"daily\", requests = 25, per = \"24h\" }]\n");
-    let (code, summary, said) = trouble.run(&["k1"], Some((25, "24h", "sliding-log")), &symbols(60), "[collector]\nmax_wait = \"1s\"\n");
+    let trouble = Trouble::with(
+        "latency = { kind = \"none\" }\nsymbols = 60\nquota = [{ model = \"daily\", requests = 25, per = \"24h\" }]\n",
+    );
+    let (code, summary, said) = trouble.run(
+        &["k1"],
+        Some((25, "24h", "sliding-log")),
+        &symbols(60),
+        "[collector]\nmax_wait = \"1s\"\n",
+    );
     assert_eq!(code, 1);
     assert_eq!((&summary["answered"], &summary["refused"]), (&25.into(), &0.into()), "{said}");
     assert_eq!(summary["not_asked"], 35);
@@ -96,11 +121,17 @@ fn an_unknown_symbol_is_named_and_not_asked_for_again() {
 
 #[test]
 fn a_lying_answer_is_kept_as_evidence_and_is_never_success() {
-    let trouble = Trouble::with(&format!("{FAST}symbols = 5\nfaults = {{ rules = [{{ kind = \"malformed\", probability = 1.0 }}] }}\n"));
+    let trouble = Trouble::with(&format!(
+        "{FAST}symbols = 5\nfaults = {{ rules = [{{ kind = \"malformed\", probability = 1.0 }}] }}\n"
+    ));
     let (code, summary, said) = trouble.run(&["k1"], None, &symbols(5), "[collector]\ntries = 2\n");
     assert_eq!(code, 1, "{said}");
     assert_eq!((&summary["answered"], &summary["rows_stored"]), (&0.into(), &0.into()));
     let store = tidemill_storage::Store::open_read_only(&trouble.dir.path().join("data")).unwrap();
-    let kept: usize = store.scan("quarantine", &tidemill_storage::Scan::default()).unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    let kept: usize = store
+        .scan("quarantine", &tidemill_storage::Scan::default())
+        .unwrap()
+        .map(|batch| batch.unwrap().num_rows())
+        .sum();
     assert_eq!(kept, 10, "each of two tries of five symbols");
 }

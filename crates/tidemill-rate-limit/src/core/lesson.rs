@@ -4,23 +4,13 @@ use std::time::Duration;
 
 use super::{Core, Ticket};
 use crate::config::Scope;
-use crate::learn::{Evidence, nanos};
+use crate::learn::{Evidence, Learner, nanos};
 use crate::outcome::Hints;
+use crate::quota::Told;
+
+const SECOND: u64 = 1_000_000_000;
 
 impl Core {
-    pub(super) fn admitted(&mut self, now: u64, index: usize, sent_at: u64) {
-        let key = &mut self.keys[index];
-        key.refused_in_row = 0;
-        key.known = true;
-        for quota in key.quotas.iter_mut().chain(&mut self.shared) {
-            let rule = &mut self.rules[quota.rule];
-            if sent_at >= rule.changed_at() {
-                let clean = quota.admitted(rule.changed_at());
-                rule.admitted(now, clean);
-            }
-        }
-    }
-
     pub(super) fn refused(
         &mut self,
         now: u64,
@@ -28,9 +18,8 @@ impl Core {
         retry_after: Option<Duration>,
         limit: Option<u32>,
     ) {
-        let index = ticket.key;
+        let index = ticket.index();
         let first_contact = !self.keys[index].known;
-        self.totals.refused += 1;
         let key = &mut self.keys[index];
         key.refused += 1;
         key.refused_in_row += 1;
@@ -44,16 +33,17 @@ impl Core {
         let mut hold = asked.max(rule.interval());
         if asked > rule.per().saturating_mul(2) {
             // A longer quota than we know of is drained: nothing to learn for this one.
-            rule.refused(now, ticket.sent_at.unwrap_or(now), used, Evidence::Past);
+            rule.refused(now, ticket.sent_at.min(now), used, Evidence::Past);
         } else {
             let told = limit.is_some_and(|limit| rule.told(now, limit));
             let evidence = if told || first_contact { Evidence::Past } else { rule.judge(used, ticket.gap) };
-            rule.refused(now, ticket.sent_at.unwrap_or(now), used, evidence);
+            rule.refused(now, ticket.sent_at.min(now), used, evidence);
             if in_row >= 2 {
                 // Refused again after the hold: the server may count refusals, or a past we do not know.
                 hold = hold.max(rule.cooling().saturating_mul(1 << (in_row - 2).min(4)));
             }
         }
+        self.respace();
         let until = now.saturating_add(hold);
         self.hold(index, shared, until);
         if first_contact && !shared {
@@ -83,6 +73,26 @@ impl Core {
     fn used(&mut self, now: u64, index: usize, rule: usize) -> u64 {
         let quotas = self.keys[index].quotas.iter_mut().chain(&mut self.shared);
         quotas.filter(|quota| quota.rule == rule).map(|quota| quota.used(now)).sum()
+    }
+
+    /// When the server says that the window of a fixed limit ends. Where there are several limits the headers must
+    /// name the one they mean by its size.
+    pub(super) fn told(&self, now: u64, hints: Hints) -> Option<Told> {
+        let reset = nanos(hints.reset?);
+        let fits = |rule: &Learner| hints.limit == Some(u64::from(rule.declared()));
+        let rule = match self.rules.len() {
+            1 => 0,
+            _ => {
+                let mut named = self.rules.iter().enumerate().filter(|(_, rule)| fits(rule));
+                let (index, _) = named.next()?;
+                if named.next().is_some() {
+                    return None;
+                }
+                index
+            }
+        };
+        // Most servers tell whole seconds, some rounded down.
+        Some(Told { rule, ends: now.saturating_add(reset).saturating_add(SECOND) })
     }
 
     /// A quota that its server says is used up parks the key until the reset.

@@ -34,6 +34,7 @@ fn every_record_reads_back_and_a_torn_one_does_not() {
         sent(1_700_000_000, 65_535),
         Record::Answered { at: at(1_700_000_001), key: u32::MAX, units: 1, ticket: 0 },
         Record::Held { at: at(1_700_000_002), key: 1 },
+        Record::Cancelled { at: at(1_700_000_002), key: 1, units: 3, ticket: 8 },
         Record::Learned { at: at(1_700_000_003), limit: 77, requests: 74, strict: true },
     ];
     for record in records {

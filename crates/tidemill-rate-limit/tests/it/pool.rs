@@ -69,6 +69,34 @@ async fn dropped_in_flight_a_slot_is_held_for_deadline_straggler_and_window() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_never_left_is_given_back_at_once_and_to_a_later_process_too() {
+    let wall = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let dir = tempfile::tempdir().unwrap();
+    for (outcome, free_at) in [(Outcome::Unsent, None), (Outcome::Unanswered, Some(ms(36_000)))] {
+        let path = dir.path().join(format!("{outcome:?}"));
+        let open = || {
+            let stamps = FileStamps::open(&path).unwrap();
+            KeyPool::builder(exact(1)).stamps(stamps).wall_clock(wall).build().unwrap()
+        };
+        let expected = |poll: Poll| match free_at {
+            None => matches!(poll, Poll::Ready(_)),
+            Some(at) => poll == Poll::At(at),
+        };
+        let pool = open();
+        let flight = pool.acquire(ONE, NORMAL).await.unwrap().send().unwrap();
+        assert_eq!(pool.peek(ONE, NORMAL), Poll::OnResponse);
+        flight.answered(outcome).unwrap();
+        assert!(expected(pool.peek(ONE, NORMAL)), "{outcome:?}: {:?}", pool.peek(ONE, NORMAL));
+        let stats = pool.stats();
+        let left = u64::from(free_at.is_some());
+        assert_eq!((stats.sent, stats.never_left, stats.in_flight), (1, 1 - left, 0));
+        drop(pool);
+        let next = open();
+        assert!(expected(next.peek(ONE, NORMAL)), "{outcome:?} restarted: {:?}", next.peek(ONE, NORMAL));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiters_go_by_priority_then_in_order_and_age_lifts_the_low() {
     let config = Config { aging: ms(10_000), ..exact(1) };
     let pool = pool(config, 1);

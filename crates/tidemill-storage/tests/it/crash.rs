@@ -1,13 +1,20 @@
 //! A scripted history of commits and publishes is stopped at every disk call, and each single sync is switched off once.
 
-use std::{collections::BTreeSet, io, path::Path, sync::Arc};
+use std::{cell::Cell, collections::BTreeSet, io, path::Path, sync::Arc};
 
-use tidemill_journal::sim::{Keep, SimDisk};
+use tidemill_journal::{
+    Disk,
+    sim::{Keep, SimDisk},
+};
 use tidemill_storage::{Changes, Compression, Config, ErrorKind, Scan, Store, verify_on};
 
 use crate::{Rows, bars, bars_of, collect, ledger, ledger_row};
 
 const ROOT: &str = "/data/deep/store";
+
+thread_local! {
+    static SPLIT_BYTES: Cell<u64> = Cell::new(Config::default().split_bytes);
+}
 
 /// What was acknowledged, and what a commit that was not acknowledged may have brought.
 #[derive(Clone, Default)]
@@ -19,6 +26,7 @@ struct Known {
 
 fn open(disk: &SimDisk) -> Result<Store, tidemill_storage::Error> {
     let config = Config {
+        split_bytes: SPLIT_BYTES.get(),
         row_group_rows: 4,
         // The calls matter here, not the bytes.
         compression: Compression::None,
@@ -166,6 +174,21 @@ fn first_failure(ignored: Option<&'static str>, seeds: u64) -> Option<String> {
 #[test]
 fn a_crash_at_any_call_keeps_every_acknowledged_row_once() {
     assert_eq!(first_failure(None, 3), None);
+}
+
+/// With folders that are cut into parts as soon as they hold two series.
+#[test]
+fn a_crash_while_folders_are_cut_into_parts_keeps_every_row_once() {
+    SPLIT_BYTES.set(1024);
+    let disk = SimDisk::new();
+    let mut known = Known::default();
+    history(&disk, &mut known);
+    let store = open(&disk).unwrap();
+    assert!(commit(&store, &mut known));
+    let cut: u64 = store.publish().unwrap().tables.iter().map(|table| table.files_split).sum();
+    let parts = disk.list(&Path::new(ROOT).join("parquet/us_daily/year=2022")).unwrap();
+    assert!(cut > 0 || parts.len() > 1, "nothing was cut");
+    assert_eq!(first_failure(None, 1), None);
 }
 
 #[test]

@@ -5,7 +5,9 @@
 mod basics;
 mod crash;
 mod damage;
+mod load;
 mod model;
+mod parts;
 mod readers;
 
 use std::{collections::BTreeMap, sync::Arc};
