@@ -142,13 +142,10 @@ impl Postgres {
     }
 
     /// Runs one statement with the connection and a turn of its own.
-    fn with<'a, T: Send + 'a, F: Future<Output = Result<T, Error>> + Send>(
+    fn with<'a, T: Send + 'a, F: Future<Output = Result<T, Error>> + Send + 'a>(
         &'a self,
         work: impl FnOnce(Arc<Link>) -> F + Send + 'a,
-    ) -> Pending<'a, T>
-    where
-        F: 'a,
-    {
+    ) -> Pending<'a, T> {
         Box::pin(async move {
             let _turn = self.turns.acquire().await.map_err(|_| Cause::Closed)?;
             work(self.link().await?).await

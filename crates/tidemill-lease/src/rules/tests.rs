@@ -160,7 +160,7 @@ fn the_guard_is_what_is_left_of_the_window() {
     for (handover, guard) in [
         (Handover::First, 0),
         (Handover::Clean { since: 20 * second }, 40),
-        (Handover::Expired { since: 0 * second }, 60),
+        (Handover::Expired { since: Duration::ZERO }, 60),
         (Handover::Expired { since: 59 * second }, 1),
         (Handover::Expired { since: 61 * second }, 0),
         (Handover::Again { remaining: 9 * second }, 69),

@@ -21,7 +21,7 @@ impl Cluster {
     pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(!is_promised(), "PostgreSQL is missing: install Debian's `postgresql`");
-            eprintln!("SKIPPED: PostgreSQL is missing; install Debian's `postgresql` to run its tests");
+            skipped();
             return None;
         };
         let dir = tempfile::tempdir().unwrap();
@@ -120,6 +120,11 @@ fn is_promised() -> bool {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.ci/run");
     let installs = std::fs::read_to_string(script).is_ok_and(|text| text.contains("postgresql"));
     installs && std::env::var_os("CI").is_some_and(|ci| ci == "true")
+}
+
+#[expect(clippy::print_stderr, reason = "a test that was left out says so")]
+fn skipped() {
+    eprintln!("SKIPPED: PostgreSQL is missing; install Debian's `postgresql` to run its tests");
 }
 
 /// The newest version that Debian's packages installed.

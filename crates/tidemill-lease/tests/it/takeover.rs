@@ -1,5 +1,6 @@
 //! The rules of a takeover, model-checked: owners that are paused, killed and cut off, and a naive server that counts.
 
+mod process;
 mod world;
 
 use std::cell::Cell;

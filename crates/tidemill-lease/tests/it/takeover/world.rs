@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tidemill_lease::{Config, Epoch, Error, ErrorKind, Handover, Held, Moment, Name, Owner, Record, rules};
 
+use super::process::{Process, guarded_window, slots};
+
 /// The quota of the server: so many in any window.
 pub(crate) const QUOTA: usize = 8;
 pub(crate) const WINDOW: Duration = Duration::from_secs(10);
@@ -85,25 +87,6 @@ pub(crate) struct World {
     config: Config,
     drift_ppm: [i64; 4],
     breaks: Break,
-}
-
-/// One owner: its memory is gone when it is killed.
-struct Process {
-    life: u32,
-    owner: Owner,
-    paused: Duration,
-    cut: Duration,
-    mute: Duration,
-    asleep: Duration,
-    held: Option<Held>,
-    renew: Duration,
-    releasing: bool,
-    asking: Option<Duration>,
-    reserved: u32,
-    /// When each slot is free, by the owner's clock; `MAX` while its request is in the air.
-    slots: Vec<Duration>,
-    flights: BTreeMap<Epoch, u32>,
-    unconfirmed: Vec<Epoch>,
 }
 
 #[derive(Clone)]
@@ -302,20 +285,17 @@ impl World {
                 None if now >= process.asleep => Some(Ask::Acquire(process.owner.clone())),
                 _ => None,
             };
-            match what.or(stopped.map(Ask::Confirm)) {
-                Some(what) => {
-                    if let Ask::Release(epoch, _) = what {
-                        // From here on nothing is done under it, whatever becomes of the release.
-                        process.forget();
-                        process.unconfirmed.retain(|other| *other != epoch);
-                        process.asleep = now + 2 * third;
-                    }
-                    if matches!(what, Ask::Renew(_)) {
-                        process.renew = local + third / 2;
-                    }
-                    self.ask(who, local, what);
+            if let Some(what) = what.or(stopped.map(Ask::Confirm)) {
+                if let Ask::Release(epoch, _) = what {
+                    // From here on nothing is done under it, whatever becomes of the release.
+                    process.forget();
+                    process.unconfirmed.retain(|other| *other != epoch);
+                    process.asleep = now + 2 * third;
                 }
-                None => {}
+                if matches!(what, Ask::Renew(_)) {
+                    process.renew = local + third / 2;
+                }
+                self.ask(who, local, what);
             }
         }
         if may_act {
@@ -439,10 +419,10 @@ impl World {
                     held.renewed(asked, &self.config);
                 }
             }
-            (Ask::Renew(epoch), Reply::Stale) => {
-                if process.held.as_ref().is_some_and(|held| held.epoch() == epoch) {
-                    process.forget();
-                }
+            (Ask::Renew(epoch), Reply::Stale)
+                if process.held.as_ref().is_some_and(|held| held.epoch() == epoch) =>
+            {
+                process.forget();
             }
             (Ask::Release(epoch, _), Reply::Stale) => process.unconfirmed.push(epoch),
             (Ask::Confirm(epoch), _) => process.unconfirmed.retain(|other| *other != epoch),
@@ -480,73 +460,11 @@ impl World {
     }
 }
 
-impl Process {
-    fn born(who: usize, life: u32, same_name: bool) -> Self {
-        let name = if same_name { format!("owner {who}") } else { format!("owner {who}, life {life}") };
-        Self {
-            life,
-            owner: Owner::try_new(name).unwrap(),
-            paused: Duration::ZERO,
-            cut: Duration::ZERO,
-            mute: Duration::ZERO,
-            asleep: Duration::ZERO,
-            held: None,
-            renew: Duration::ZERO,
-            releasing: false,
-            asking: None,
-            reserved: 0,
-            slots: Vec::new(),
-            flights: BTreeMap::new(),
-            unconfirmed: Vec::new(),
-        }
-    }
-
-    /// It is ours no more: the guard is stopped, and what is in the air is to be confirmed when it has ended.
-    fn forget(&mut self) {
-        self.releasing = false;
-        if let Some(held) = self.held.take() {
-            held.stop();
-            self.unconfirmed.push(held.epoch());
-        }
-    }
-
-    /// How long each slot is taken yet, in milliseconds rounded up: what a successor must know.
-    fn last_word(&self, local: Duration, guard_too: bool) -> Vec<u8> {
-        let guard = self.held.as_ref().map_or(local, |held| held.clear_at(guarded_window()));
-        let left = self.slots.iter().filter(|free| guard_too || **free != guard);
-        let left = left.map(|free| free.saturating_sub(local).as_nanos().div_ceil(1_000_000) as u64);
-        left.flat_map(u64::to_le_bytes).collect()
-    }
-}
-
-/// When the slots of a new owner are free.
-fn slots(held: &Held, local: Duration, breaks: Break) -> Vec<Duration> {
-    let mut slots = vec![held.clear_at(guarded_window()); QUOTA];
-    match held.handover() {
-        Handover::Clean { since } => {
-            slots = vec![Duration::ZERO; QUOTA];
-            for (slot, left) in slots.iter_mut().zip(held.inherited().chunks_exact(8)) {
-                let left = Duration::from_millis(u64::from_le_bytes(left.try_into().unwrap()));
-                *slot = local + left.saturating_sub(*since);
-            }
-        }
-        Handover::Again { .. } if breaks == Break::GuardAgainstFormerLife => slots.fill(local),
-        Handover::Expired { .. } if breaks == Break::GuardAtTakeover => slots.fill(local),
-        _ => {}
-    }
-    slots
-}
-
-/// The window, and what clocks may be wrong in it.
-fn guarded_window() -> Duration {
-    WINDOW + WINDOW * 4 / 10_000 + Duration::from_millis(5)
-}
-
 fn drifted(time: Duration, ppm: i64) -> Duration {
     let nanos = i128::from(time.as_nanos() as i64) * i128::from(1_000_000 + ppm) / 1_000_000;
     Duration::from_nanos(nanos as u64)
 }
 
-fn name() -> Name {
+pub(crate) fn name() -> Name {
     Name::try_new("key").unwrap()
 }
