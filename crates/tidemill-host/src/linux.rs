@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::procfs;
-use crate::reading::Reading;
+use crate::reading::{Pressure, Reading, Throttled};
 use crate::sample::Mount;
 
 /// The most that is read of any file: 4096 cores fit.
@@ -23,6 +23,9 @@ pub(crate) struct System {
     load: Option<File>,
     memory: Option<File>,
     disks: Option<File>,
+    vmstat: Option<File>,
+    /// Waiting for a processor, for memory, for a disk.
+    pressure: [Option<File>; 3],
     /// Device names and whether they are whole disks.
     whole: HashMap<String, bool>,
     group: Group,
@@ -56,6 +59,8 @@ impl System {
             load: open("/proc/loadavg"),
             memory: open("/proc/meminfo"),
             disks: open("/proc/diskstats"),
+            vmstat: open("/proc/vmstat"),
+            pressure: ["cpu", "memory", "io"].map(|name| open(&format!("/proc/pressure/{name}"))),
             whole: HashMap::new(),
             group,
             ticks: rustix::param::clock_ticks_per_second() as f64,
@@ -70,8 +75,21 @@ impl System {
             reading.cpu = stat.cpu;
             reading.cores = stat.cores;
             reading.context_switches = stat.context_switches;
+            reading.interrupts = stat.interrupts;
+            reading.boot_seconds = stat.boot_seconds;
         }
-        reading.load = text.file(self.load.as_ref()).and_then(procfs::load);
+        if let Some(text) = text.file(self.load.as_ref()) {
+            reading.load = procfs::load(text);
+            reading.tasks = procfs::tasks(text);
+        }
+        if let Some(text) = text.file(self.vmstat.as_ref()) {
+            let pages = |name| procfs::field(text, name);
+            reading.swapped_pages = pages("pswpin").zip(pages("pswpout"));
+            reading.oom_kills = pages("oom_kill");
+        }
+        let [cpu_us, memory_us, io_us] =
+            self.pressure.each_ref().map(|file| text.file(file.as_ref()).and_then(procfs::pressure));
+        reading.pressure = Pressure { cpu_us, memory_us, io_us };
         reading.memory = text.file(self.memory.as_ref()).and_then(procfs::memory);
         let whole = &mut self.whole;
         reading.disk =
@@ -99,6 +117,7 @@ impl System {
         }
         reading.memory_limit = self.group.memory_limit(text);
         reading.cpu_limit = self.group.cpu_limit(text);
+        reading.throttled = self.group.throttled(text);
         reading
     }
 }
@@ -171,6 +190,12 @@ impl Group {
         let used = text.path(folder.join(used)).and_then(procfs::number)?;
         let inactive = text.path(folder.join("memory.stat")).and_then(|text| procfs::field(text, inactive));
         Some((limit, used.saturating_sub(inactive.unwrap_or(0))))
+    }
+
+    /// Of the innermost group that counts it.
+    fn throttled(&self, text: &mut Text) -> Option<Throttled> {
+        let folders = self.cpu.iter().chain(&self.v1_cpu);
+        folders.filter_map(|folder| text.path(folder.join("cpu.stat")).and_then(procfs::throttled)).next()
     }
 
     fn cpu_limit(&self, text: &mut Text) -> Option<f64> {

@@ -28,6 +28,8 @@
 //! **Bounds.** `max_families` metrics of `max_series` label sets; what is beyond shares one series. A counter takes
 //! 72 bytes beside its name; a histogram up to 4.4 KB a thread, for at most nine, typically 1.5.
 
+mod advice;
+mod baseline;
 mod buckets;
 mod collect;
 mod config;
@@ -38,7 +40,9 @@ mod exposition;
 mod facade;
 mod family;
 mod gauge;
+mod health;
 mod histogram;
+mod history;
 mod known;
 mod name;
 mod protobuf;
@@ -53,6 +57,7 @@ mod sync;
 mod text;
 mod writer;
 
+pub use baseline::{Baseline, Trend};
 pub use buckets::{LARGEST, ZERO_THRESHOLD};
 pub use collect::{Collect, Collected};
 pub use config::Config;
@@ -63,7 +68,9 @@ pub use exposition::{CONTENT_TYPE, Format};
 pub use facade::FacadeRecorder;
 pub use family::{Family, Instrument};
 pub use gauge::{Gauge, InFlight};
+pub use health::{Assessment, Finding, Health, HealthConfig, Limits, Status, Vital, Vitals};
 pub use histogram::Histogram;
+pub use history::{Columns, History, HistoryConfig, MinMax, Points, SeriesKind};
 pub use known::OVERFLOW;
 pub use registry::{Builder, Registry};
 #[cfg(feature = "tower")]
