@@ -38,7 +38,7 @@ impl Host {
     }
 
     /// Looks at the system: its levels, and its rates since the last call. `now` is the time since any origin. It
-    /// reads some twenty small files (0.2 ms of processor time on two cores) and asks each local file system for its
+    /// reads some twenty small files (0.1 ms of processor time on two cores) and asks each local file system for its
     /// size, which may block: call it off the async threads where that matters.
     ///
     /// # Errors

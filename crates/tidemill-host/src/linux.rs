@@ -51,7 +51,7 @@ impl System {
     pub(crate) fn new(config: Config) -> Self {
         let open = |path: &str| File::open(path).ok();
         let mut text = Text::default();
-        let group = Group::find(text.path("/proc/self/cgroup").unwrap_or(""));
+        let group = Group::find(Path::new("/sys/fs/cgroup"), text.path("/proc/self/cgroup").unwrap_or(""));
         Self {
             config,
             text,
@@ -146,24 +146,24 @@ impl Text {
 }
 
 impl Group {
-    fn find(cgroup: &str) -> Self {
+    /// From the text of /proc/self/cgroup and where control groups are mounted.
+    fn find(mounted: &Path, cgroup: &str) -> Self {
         // Version 2 holds all controllers in one tree; a hybrid system mounts it beside those of version 1.
-        let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        let unified = [mounted.join("unified"), mounted.to_path_buf()]
             .into_iter()
-            .find(|root| Path::new(root).join("cgroup.controllers").exists());
-        let up = |root: &str, path: &str| -> Vec<PathBuf> {
+            .find(|root| root.join("cgroup.controllers").exists());
+        let up = |root: &Path, path: &str| -> Vec<PathBuf> {
             let inner = Path::new(path.trim_start_matches('/'));
-            inner.ancestors().map(|part| Path::new(root).join(part)).collect()
+            inner.ancestors().map(|part| root.join(part)).collect()
         };
         let v2 = match (unified, procfs::cgroup(cgroup, "")) {
-            (Some(root), Some(path)) => up(root, path),
+            (Some(root), Some(path)) => up(&root, path),
             _ => Vec::new(),
         };
         let v1 = |controller: &str, file: &str| {
-            let root = format!("/sys/fs/cgroup/{controller}");
             let path = procfs::cgroup(cgroup, controller)?;
             // Inside a container the path is that of the host, and the root is our group.
-            up(&root, path).into_iter().find(|folder| folder.join(file).exists())
+            up(&mounted.join(controller), path).into_iter().find(|folder| folder.join(file).exists())
         };
         Self {
             memory: v2.clone(),
@@ -239,4 +239,69 @@ fn mounts(text: &mut Text, max: usize) -> Vec<Mount> {
         })
         .take(max)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of control groups: files by path and content.
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn the_tightest_limit_of_all_groups_above_counts() {
+        let root = tree(&[
+            ("cgroup.controllers", "cpu memory\n"),
+            ("a/memory.max", "1000\n"),
+            ("a/memory.current", "900\n"),
+            ("a/memory.stat", "anon 700\ninactive_file 150\n"),
+            ("a/b/memory.max", "max\n"),
+            ("a/b/memory.current", "5\n"),
+            ("a/cpu.max", "300000 100000\n"),
+            ("a/b/cpu.max", "150000 100000\n"),
+            ("a/b/cpu.stat", "usage_usec 1\nnr_periods 8\nnr_throttled 2\n"),
+        ]);
+        let (group, mut text) = (Group::find(root.path(), "0::/a/b\n"), Text::default());
+        assert_eq!(group.memory_limit(&mut text), Some((1000, 750)), "without what can be dropped");
+        assert_eq!(group.cpu_limit(&mut text), Some(1.5));
+        assert_eq!(group.throttled(&mut text), Some(Throttled { periods: 8, stopped: 2 }));
+        // Inside a container the path is that of the host, and nothing stands there but the root.
+        let group = Group::find(root.path(), "0::/\n");
+        assert_eq!((group.memory_limit(&mut text), group.cpu_limit(&mut text)), (None, None));
+    }
+
+    #[test]
+    fn version_1_is_read_from_its_own_trees() {
+        let root = tree(&[
+            ("memory/c/memory.limit_in_bytes", "4096\n"),
+            ("memory/c/memory.usage_in_bytes", "3000\n"),
+            ("memory/c/memory.stat", "inactive_file 1\ntotal_inactive_file 500\n"),
+            ("cpu/cpu.cfs_quota_us", "50000\n"),
+            ("cpu/cpu.cfs_period_us", "100000\n"),
+            ("cpu/cpu.stat", "nr_periods 3\nnr_throttled 1\nthrottled_time 5\n"),
+        ]);
+        let cgroup = "5:memory:/c\n4:cpu,cpuacct:/docker/abc\n";
+        let (group, mut text) = (Group::find(root.path(), cgroup), Text::default());
+        assert_eq!(group.memory_limit(&mut text), Some((4096, 2500)));
+        assert_eq!(group.cpu_limit(&mut text), Some(0.5), "of the group that the container sees as its root");
+        assert_eq!(group.throttled(&mut text), Some(Throttled { periods: 3, stopped: 1 }));
+        let unlimited = tree(&[("cpu/cpu.cfs_quota_us", "-1\n"), ("cpu/cpu.cfs_period_us", "100000\n")]);
+        assert_eq!(Group::find(unlimited.path(), cgroup).cpu_limit(&mut text), None);
+    }
+
+    #[test]
+    fn without_control_groups_there_is_no_limit() {
+        let root = tree(&[]);
+        let (group, mut text) = (Group::find(root.path(), ""), Text::default());
+        assert_eq!((group.memory_limit(&mut text), group.cpu_limit(&mut text)), (None, None));
+        assert_eq!(group.throttled(&mut text), None);
+    }
 }
