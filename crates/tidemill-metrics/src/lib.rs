@@ -44,6 +44,7 @@ mod health;
 mod histogram;
 mod history;
 mod known;
+mod labels;
 mod name;
 mod protobuf;
 mod registry;
@@ -72,6 +73,7 @@ pub use health::{Assessment, Finding, Health, HealthConfig, Limits, Status, Vita
 pub use histogram::Histogram;
 pub use history::{Columns, History, HistoryConfig, MinMax, Points, SeriesKind};
 pub use known::OVERFLOW;
+pub use labels::{By, LabelSet};
 pub use registry::{Builder, Registry};
 #[cfg(feature = "tower")]
 pub use requests::{Endpoint, RequestFuture, RequestLayer, RequestService};
