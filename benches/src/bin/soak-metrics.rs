@@ -9,10 +9,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tidemill_benches::{Better, Row, Samples, UnitKind};
-use tidemill_metrics::{Format, Registry};
+use tidemill_metrics::{Format, History, HistoryConfig, Registry};
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -38,6 +38,8 @@ fn main() -> Fallible<()> {
 
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut round = 0_u64;
+    let mut history = History::new(HistoryConfig::default())?;
+    let mut sampled = Instant::now();
     while Instant::now() < end {
         thread::scope(|scope| {
             for _ in 0..12 {
@@ -50,6 +52,10 @@ fn main() -> Fallible<()> {
             }
         });
         round += 1;
+        if sampled.elapsed() >= Duration::from_millis(250) {
+            sampled = Instant::now();
+            history.sample(&registry, SystemTime::now());
+        }
         // Paces the writers; nothing is waited for.
         thread::sleep(Duration::from_millis(10));
     }
@@ -57,9 +63,9 @@ fn main() -> Fallible<()> {
     assert_eq!((counter.get(), took.snapshot().count), (counted, counted), "a count was lost");
     let seen = until(|| query(prometheus, "soaked_total").filter(|seen| *seen == counted as f64))?;
     let window = format!("[{}s]", seconds + 60);
-    // Extrapolation aside, a rate times its window is the increase.
     let rate = query(prometheus, &format!("rate(soaked_total[{}s])", seconds / 2)).ok_or("no rate")?;
-    let ours = counted as f64 / seconds as f64;
+    let half = Duration::from_secs(seconds / 2);
+    let ours = history.rate("soaked_total", "", half).ok_or("no history")?;
     let scrapes = query(prometheus, &format!("count_over_time(up{window})")).ok_or("no scrapes")?;
     let failed = query(prometheus, &format!("count_over_time((up == 0){window}:1s)")).unwrap_or(0.0);
     let p99 = if native { "soaked_seconds" } else { "soaked_seconds_bucket" };
