@@ -71,9 +71,11 @@ fn main() -> Fallible<()> {
     let p99 = if native { "soaked_seconds" } else { "soaked_seconds_bucket" };
     let p99 = query(prometheus, &format!("histogram_quantile(0.99, {p99})")).ok_or("no p99")?;
     let own = took.snapshot().quantile(0.99).ok_or("nothing observed")?;
-    println!(
-        "{counted} counted, {seen} seen, {scrapes} scrapes, {failed} failed, p99 {p99} there and {own} here"
+    let text = format!(
+        "{counted} counted, {seen} seen, {scrapes} scrapes, {failed} failed, p99 {p99} there and {own} here
+"
     );
+    std::io::stdout().write_all(text.as_bytes())?;
     let form = if native { "native, protobuf" } else { "classic, OpenMetrics" };
     let emit = |case: &str, value: f64, goal: f64| {
         let samples: Samples = [value].into_iter().collect();
