@@ -39,5 +39,5 @@ mod system;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use host::{Builder, Host};
-pub use reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals, Reading};
+pub use reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals, Pressure, Reading, Throttled};
 pub use sample::{Cpu, Disk, Memory, Mount, Network, Process, Sample};

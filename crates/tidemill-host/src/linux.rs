@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::procfs;
-use crate::reading::Reading;
+use crate::reading::{Pressure, Reading, Throttled};
 use crate::sample::Mount;
 
 /// The most that is read of any file: 4096 cores fit.
@@ -23,6 +23,9 @@ pub(crate) struct System {
     load: Option<File>,
     memory: Option<File>,
     disks: Option<File>,
+    vmstat: Option<File>,
+    /// Waiting for a processor, for memory, for a disk.
+    pressure: [Option<File>; 3],
     /// Device names and whether they are whole disks.
     whole: HashMap<String, bool>,
     group: Group,
@@ -48,7 +51,7 @@ impl System {
     pub(crate) fn new(config: Config) -> Self {
         let open = |path: &str| File::open(path).ok();
         let mut text = Text::default();
-        let group = Group::find(text.path("/proc/self/cgroup").unwrap_or(""));
+        let group = Group::find(Path::new("/sys/fs/cgroup"), text.path("/proc/self/cgroup").unwrap_or(""));
         Self {
             config,
             text,
@@ -56,6 +59,8 @@ impl System {
             load: open("/proc/loadavg"),
             memory: open("/proc/meminfo"),
             disks: open("/proc/diskstats"),
+            vmstat: open("/proc/vmstat"),
+            pressure: ["cpu", "memory", "io"].map(|name| open(&format!("/proc/pressure/{name}"))),
             whole: HashMap::new(),
             group,
             ticks: rustix::param::clock_ticks_per_second() as f64,
@@ -70,8 +75,21 @@ impl System {
             reading.cpu = stat.cpu;
             reading.cores = stat.cores;
             reading.context_switches = stat.context_switches;
+            reading.interrupts = stat.interrupts;
+            reading.boot_seconds = stat.boot_seconds;
         }
-        reading.load = text.file(self.load.as_ref()).and_then(procfs::load);
+        if let Some(text) = text.file(self.load.as_ref()) {
+            reading.load = procfs::load(text);
+            reading.tasks = procfs::tasks(text);
+        }
+        if let Some(text) = text.file(self.vmstat.as_ref()) {
+            let pages = |name| procfs::field(text, name);
+            reading.swapped_pages = pages("pswpin").zip(pages("pswpout"));
+            reading.oom_kills = pages("oom_kill");
+        }
+        let [cpu_us, memory_us, io_us] =
+            self.pressure.each_ref().map(|file| text.file(file.as_ref()).and_then(procfs::pressure));
+        reading.pressure = Pressure { cpu_us, memory_us, io_us };
         reading.memory = text.file(self.memory.as_ref()).and_then(procfs::memory);
         let whole = &mut self.whole;
         reading.disk =
@@ -99,6 +117,7 @@ impl System {
         }
         reading.memory_limit = self.group.memory_limit(text);
         reading.cpu_limit = self.group.cpu_limit(text);
+        reading.throttled = self.group.throttled(text);
         reading
     }
 }
@@ -127,24 +146,24 @@ impl Text {
 }
 
 impl Group {
-    fn find(cgroup: &str) -> Self {
+    /// From the text of /proc/self/cgroup and where control groups are mounted.
+    fn find(mounted: &Path, cgroup: &str) -> Self {
         // Version 2 holds all controllers in one tree; a hybrid system mounts it beside those of version 1.
-        let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        let unified = [mounted.join("unified"), mounted.to_path_buf()]
             .into_iter()
-            .find(|root| Path::new(root).join("cgroup.controllers").exists());
-        let up = |root: &str, path: &str| -> Vec<PathBuf> {
+            .find(|root| root.join("cgroup.controllers").exists());
+        let up = |root: &Path, path: &str| -> Vec<PathBuf> {
             let inner = Path::new(path.trim_start_matches('/'));
-            inner.ancestors().map(|part| Path::new(root).join(part)).collect()
+            inner.ancestors().map(|part| root.join(part)).collect()
         };
         let v2 = match (unified, procfs::cgroup(cgroup, "")) {
-            (Some(root), Some(path)) => up(root, path),
+            (Some(root), Some(path)) => up(&root, path),
             _ => Vec::new(),
         };
         let v1 = |controller: &str, file: &str| {
-            let root = format!("/sys/fs/cgroup/{controller}");
             let path = procfs::cgroup(cgroup, controller)?;
             // Inside a container the path is that of the host, and the root is our group.
-            up(&root, path).into_iter().find(|folder| folder.join(file).exists())
+            up(&mounted.join(controller), path).into_iter().find(|folder| folder.join(file).exists())
         };
         Self {
             memory: v2.clone(),
@@ -171,6 +190,12 @@ impl Group {
         let used = text.path(folder.join(used)).and_then(procfs::number)?;
         let inactive = text.path(folder.join("memory.stat")).and_then(|text| procfs::field(text, inactive));
         Some((limit, used.saturating_sub(inactive.unwrap_or(0))))
+    }
+
+    /// Of the innermost group that counts it.
+    fn throttled(&self, text: &mut Text) -> Option<Throttled> {
+        let folders = self.cpu.iter().chain(&self.v1_cpu);
+        folders.filter_map(|folder| text.path(folder.join("cpu.stat")).and_then(procfs::throttled)).next()
     }
 
     fn cpu_limit(&self, text: &mut Text) -> Option<f64> {
@@ -214,4 +239,69 @@ fn mounts(text: &mut Text, max: usize) -> Vec<Mount> {
         })
         .take(max)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of control groups: files by path and content.
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn the_tightest_limit_of_all_groups_above_counts() {
+        let root = tree(&[
+            ("cgroup.controllers", "cpu memory\n"),
+            ("a/memory.max", "1000\n"),
+            ("a/memory.current", "900\n"),
+            ("a/memory.stat", "anon 700\ninactive_file 150\n"),
+            ("a/b/memory.max", "max\n"),
+            ("a/b/memory.current", "5\n"),
+            ("a/cpu.max", "300000 100000\n"),
+            ("a/b/cpu.max", "150000 100000\n"),
+            ("a/b/cpu.stat", "usage_usec 1\nnr_periods 8\nnr_throttled 2\n"),
+        ]);
+        let (group, mut text) = (Group::find(root.path(), "0::/a/b\n"), Text::default());
+        assert_eq!(group.memory_limit(&mut text), Some((1000, 750)), "without what can be dropped");
+        assert_eq!(group.cpu_limit(&mut text), Some(1.5));
+        assert_eq!(group.throttled(&mut text), Some(Throttled { periods: 8, stopped: 2 }));
+        // Inside a container the path is that of the host, and nothing stands there but the root.
+        let group = Group::find(root.path(), "0::/\n");
+        assert_eq!((group.memory_limit(&mut text), group.cpu_limit(&mut text)), (None, None));
+    }
+
+    #[test]
+    fn version_1_is_read_from_its_own_trees() {
+        let root = tree(&[
+            ("memory/c/memory.limit_in_bytes", "4096\n"),
+            ("memory/c/memory.usage_in_bytes", "3000\n"),
+            ("memory/c/memory.stat", "inactive_file 1\ntotal_inactive_file 500\n"),
+            ("cpu/cpu.cfs_quota_us", "50000\n"),
+            ("cpu/cpu.cfs_period_us", "100000\n"),
+            ("cpu/cpu.stat", "nr_periods 3\nnr_throttled 1\nthrottled_time 5\n"),
+        ]);
+        let cgroup = "5:memory:/c\n4:cpu,cpuacct:/docker/abc\n";
+        let (group, mut text) = (Group::find(root.path(), cgroup), Text::default());
+        assert_eq!(group.memory_limit(&mut text), Some((4096, 2500)));
+        assert_eq!(group.cpu_limit(&mut text), Some(0.5), "of the group that the container sees as its root");
+        assert_eq!(group.throttled(&mut text), Some(Throttled { periods: 3, stopped: 1 }));
+        let unlimited = tree(&[("cpu/cpu.cfs_quota_us", "-1\n"), ("cpu/cpu.cfs_period_us", "100000\n")]);
+        assert_eq!(Group::find(unlimited.path(), cgroup).cpu_limit(&mut text), None);
+    }
+
+    #[test]
+    fn without_control_groups_there_is_no_limit() {
+        let root = tree(&[]);
+        let (group, mut text) = (Group::find(root.path(), ""), Text::default());
+        assert_eq!((group.memory_limit(&mut text), group.cpu_limit(&mut text)), (None, None));
+        assert_eq!(group.throttled(&mut text), None);
+    }
 }

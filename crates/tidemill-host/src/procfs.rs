@@ -1,6 +1,6 @@
 //! The text of Linux's /proc and /sys, read without touching either: see proc(5) and the kernel's cgroup documents.
 
-use crate::reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals};
+use crate::reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals, Throttled};
 
 /// What /proc/stat says.
 #[derive(Debug, Default, PartialEq)]
@@ -8,6 +8,8 @@ pub(crate) struct Stat {
     pub(crate) cpu: Option<CpuTimes>,
     pub(crate) cores: Vec<CpuTimes>,
     pub(crate) context_switches: Option<u64>,
+    pub(crate) interrupts: Option<u64>,
+    pub(crate) boot_seconds: Option<u64>,
 }
 
 pub(crate) fn stat(text: &str) -> Stat {
@@ -17,6 +19,9 @@ pub(crate) fn stat(text: &str) -> Stat {
         match words.next() {
             Some("cpu") => stat.cpu = times(words),
             Some("ctxt") => stat.context_switches = words.next().and_then(|word| word.parse().ok()),
+            // All of them come first, each kind after it.
+            Some("intr") => stat.interrupts = words.next().and_then(|word| word.parse().ok()),
+            Some("btime") => stat.boot_seconds = words.next().and_then(|word| word.parse().ok()),
             Some(name) if name.starts_with("cpu") => stat.cores.extend(times(words)),
             _ => {}
         }
@@ -43,6 +48,23 @@ pub(crate) fn load(text: &str) -> Option<[f64; 3]> {
     let mut words =
         text.split_ascii_whitespace().map(|word| word.parse::<f64>().ok().filter(|load| load.is_finite()));
     Some([words.next()??, words.next()??, words.next()??])
+}
+
+/// Tasks that run or could, and all, of /proc/loadavg.
+pub(crate) fn tasks(text: &str) -> Option<(u64, u64)> {
+    let (running, all) = text.split_ascii_whitespace().nth(3)?.split_once('/')?;
+    Some((running.parse().ok()?, all.parse().ok()?))
+}
+
+/// Microseconds in which some task waited, of a file in /proc/pressure.
+pub(crate) fn pressure(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    line.split_ascii_whitespace().find_map(|word| word.strip_prefix("total="))?.parse().ok()
+}
+
+/// Periods and stopped ones of a `cpu.stat`.
+pub(crate) fn throttled(text: &str) -> Option<Throttled> {
+    Some(Throttled { periods: field(text, "nr_periods")?, stopped: field(text, "nr_throttled")? })
 }
 
 pub(crate) fn memory(text: &str) -> Option<MemoryLevels> {
@@ -76,6 +98,8 @@ pub(crate) fn disks(text: &str, mut is_disk: impl FnMut(&str) -> bool) -> DiskTo
         all.writes = all.writes.saturating_add(number(4));
         all.written_bytes = all.written_bytes.saturating_add(number(6).saturating_mul(512));
         all.busy_ms = all.busy_ms.max(number(9));
+        all.read_ms = all.read_ms.saturating_add(number(3));
+        all.write_ms = all.write_ms.saturating_add(number(7));
     }
     all
 }
@@ -87,10 +111,17 @@ pub(crate) fn network(text: &str) -> NetworkTotals {
         if name.trim() == "lo" {
             continue;
         }
-        let mut words = numbers.split_ascii_whitespace().map(|word| word.parse::<u64>().unwrap_or(0));
-        let (received, sent) = (words.next().unwrap_or(0), words.nth(7).unwrap_or(0));
-        all.received_bytes = all.received_bytes.saturating_add(received);
-        all.sent_bytes = all.sent_bytes.saturating_add(sent);
+        // bytes packets errs drop fifo frame compressed multicast, and the same of what was sent.
+        let mut found = [0_u64; 12];
+        for (number, word) in found.iter_mut().zip(numbers.split_ascii_whitespace()) {
+            *number = word.parse().unwrap_or(0);
+        }
+        let add = |to: &mut u64, n: u64| *to = to.saturating_add(n);
+        add(&mut all.received_bytes, found[0]);
+        add(&mut all.received_packets, found[1]);
+        add(&mut all.sent_bytes, found[8]);
+        add(&mut all.sent_packets, found[9]);
+        [2, 3, 10, 11].into_iter().for_each(|i| add(&mut all.failed_packets, found[i]));
     }
     all
 }
@@ -203,11 +234,12 @@ mod tests {
 
     #[test]
     fn processor_times() {
-        let text = "cpu  10 1 5 80 4 0 0 0 3 0\ncpu0 5 1 5 40 4 0 0 0 3 0\ncpu1 5 0 0 40 0 0 0 0 0 0\nintr 5 6\nctxt 77\n";
+        let text = "cpu  10 1 5 80 4 0 0 0 3 0\ncpu0 5 1 5 40 4 0 0 0 3 0\ncpu1 5 0 0 40 0 0 0 0 0 0\nintr 5 6\nctxt 77\nbtime 1700000000\n";
         let stat = stat(text);
         assert_eq!(stat.cpu, Some(CpuTimes { total: 100, idle: 80, wait: 4 }));
         assert_eq!(stat.cores.len(), 2);
         assert_eq!(stat.context_switches, Some(77));
+        assert_eq!((stat.interrupts, stat.boot_seconds), (Some(5), Some(1_700_000_000)));
         assert_eq!(super::stat("cpu 1 2\n").cpu, None, "cut short");
     }
 
@@ -220,17 +252,37 @@ mod tests {
         assert_eq!(memory("MemTotal: x kB"), None);
         assert_eq!(load("0.50 1.25 2.00 3/400 12345\n"), Some([0.5, 1.25, 2.0]));
         assert_eq!(load("0.50 1.25"), None);
+        assert_eq!(tasks("0.50 1.25 2.00 3/400 12345\n"), Some((3, 400)));
+        assert_eq!(tasks("0.50 1.25 2.00\n"), None);
+        let text = "some avg10=0.12 avg60=0.00 avg300=0.00 total=4711\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=9\n";
+        assert_eq!((pressure(text), pressure("full total=9")), (Some(4711), None));
+        let text = "usage_usec 9\nnr_periods 100\nnr_throttled 7\nthrottled_usec 5\n";
+        assert_eq!(throttled(text), Some(Throttled { periods: 100, stopped: 7 }));
     }
 
     #[test]
     fn disks_and_network() {
         let text = "  8 0 sda 10 0 4 7 20 0 8 9 0 500 16\n  8 1 sda1 10 0 4 7 20 0 8 9 0 500 16\n  8 16 sdb 1 0 2 0 0 0 0 0 0 900 1\n";
         let totals = disks(text, |name| name == "sda" || name == "sdb");
-        let wanted =
-            DiskTotals { read_bytes: 6 * 512, written_bytes: 8 * 512, reads: 11, writes: 20, busy_ms: 900 };
+        let wanted = DiskTotals {
+            read_bytes: 6 * 512,
+            written_bytes: 8 * 512,
+            reads: 11,
+            writes: 20,
+            busy_ms: 900,
+            read_ms: 7,
+            write_ms: 9,
+        };
         assert_eq!(totals, wanted);
-        let text = "Inter-|   Receive |  Transmit\n face |bytes packets|bytes\n    lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n  eth0: 100 2 0 0 0 0 0 0 55 2 0 0 0 0 0 0\n";
-        assert_eq!(network(text), NetworkTotals { received_bytes: 100, sent_bytes: 55 });
+        let text = "Inter-|   Receive |  Transmit\n face |bytes packets|bytes\n    lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n  eth0: 100 2 1 3 0 0 0 0 55 4 5 7 0 0 0 0\n";
+        let wanted = NetworkTotals {
+            received_bytes: 100,
+            sent_bytes: 55,
+            received_packets: 2,
+            sent_packets: 4,
+            failed_packets: 16,
+        };
+        assert_eq!(network(text), wanted);
         assert_eq!(connections("sockets: used 3\nTCP: inuse 27 orphan 0\nUDP: inuse 1\n"), Some(27));
         assert_eq!(connections("TCP6: inuse 4\n"), Some(4));
     }
@@ -263,6 +315,7 @@ mod tests {
             let _ = (stat(&text), load(&text), memory(&text), disks(&text, |_| true), network(&text));
             let _ = (connections(&text), process(&text), mounts(&text).count(), cgroup(&text, "memory"));
             let _ = (number(&text), field(&text, "a"), cpu_max(&text));
+            let _ = (tasks(&text), pressure(&text), throttled(&text));
         }
 
         #[test]

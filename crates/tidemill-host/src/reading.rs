@@ -15,14 +15,28 @@ pub struct Reading {
     pub cpu_percent: Option<f64>,
     /// Runnable tasks over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
+    /// Tasks of the system: those that run or could, and all.
+    pub tasks: Option<(u64, u64)>,
+    /// When the system was started, in seconds since 1970.
+    pub boot_seconds: Option<u64>,
     /// Context switches since boot.
     pub context_switches: Option<u64>,
+    /// Interrupts since boot.
+    pub interrupts: Option<u64>,
+    /// Time that somebody had to wait for the processor, for memory and for a disk.
+    pub pressure: Pressure,
+    /// Pages moved in from and out to swap since boot.
+    pub swapped_pages: Option<(u64, u64)>,
+    /// Times that the system killed a process for want of memory, since boot.
+    pub oom_kills: Option<u64>,
     /// Memory levels.
     pub memory: Option<MemoryLevels>,
     /// The limit of the control group: bytes allowed, and used without what can be dropped.
     pub memory_limit: Option<(u64, u64)>,
     /// Cores that the control group allows.
     pub cpu_limit: Option<f64>,
+    /// What the control group's processor limit cost.
+    pub throttled: Option<Throttled>,
     /// All whole disks together.
     pub disk: Option<DiskTotals>,
     /// All interfaces but the loopback.
@@ -80,6 +94,10 @@ pub struct DiskTotals {
     pub writes: u64,
     /// Time that the busiest disk had requests, in ms.
     pub busy_ms: u64,
+    /// Time that read operations took, added up, in ms.
+    pub read_ms: u64,
+    /// The same of write operations.
+    pub write_ms: u64,
 }
 
 /// Network totals since boot.
@@ -89,4 +107,30 @@ pub struct NetworkTotals {
     pub received_bytes: u64,
     /// Bytes sent.
     pub sent_bytes: u64,
+    /// Packets received.
+    pub received_packets: u64,
+    /// Packets sent.
+    pub sent_packets: u64,
+    /// Packets that were damaged or dropped, in either direction.
+    pub failed_packets: u64,
+}
+
+/// Time since boot that at least one task waited, in microseconds (Linux's pressure stall information).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressure {
+    /// For a processor.
+    pub cpu_us: Option<u64>,
+    /// For memory.
+    pub memory_us: Option<u64>,
+    /// For a disk.
+    pub io_us: Option<u64>,
+}
+
+/// What a processor limit cost, since the control group was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttled {
+    /// Periods in which the group wanted to run.
+    pub periods: u64,
+    /// Those in which it was stopped.
+    pub stopped: u64,
 }

@@ -36,8 +36,21 @@ pub struct Cpu {
     pub per_core: Vec<f64>,
     /// Runnable tasks over 1, 5 and 15 minutes.
     pub load: Option<[f64; 3]>,
+    /// Tasks that run or could.
+    pub running_tasks: Option<u64>,
+    /// All tasks of the system: its threads.
+    pub tasks: Option<u64>,
+    /// When the system was started, in seconds since 1970.
+    pub boot_seconds: Option<u64>,
     /// Context switches per second.
     pub context_switches_per_second: Option<f64>,
+    /// Interrupts per second.
+    pub interrupts_per_second: Option<f64>,
+    /// Share of the time that some task waited for a processor, 0-100.
+    pub pressure_percent: Option<f64>,
+    /// Share of its periods in which the control group was stopped by its limit, 0-100; `None` when it did not want to
+    /// run.
+    pub throttled_percent: Option<f64>,
     /// Cores that the control group allows.
     pub limit_cores: Option<f64>,
 }
@@ -53,6 +66,16 @@ pub struct Memory {
     pub used_bytes: Option<u64>,
     /// What a new program could get without swapping.
     pub available_bytes: Option<u64>,
+    /// The most that was used in any sample of this [`Host`](crate::Host).
+    pub peak_used_bytes: Option<u64>,
+    /// Share of the time that some task waited for memory, 0-100.
+    pub pressure_percent: Option<f64>,
+    /// Times that the system killed a process for want of memory, since boot.
+    pub oom_kills: Option<u64>,
+    /// Pages moved in from swap per second.
+    pub swapped_in_per_second: Option<f64>,
+    /// Pages moved out to swap per second.
+    pub swapped_out_per_second: Option<f64>,
     /// Swap space.
     pub swap_total_bytes: Option<u64>,
     /// Of it, used.
@@ -76,6 +99,12 @@ pub struct Disk {
     pub reads_per_second: Option<f64>,
     /// Write operations per second.
     pub writes_per_second: Option<f64>,
+    /// How long a read operation took on average, in ms; `None` when there was none.
+    pub read_ms: Option<f64>,
+    /// How long a write operation took on average, in ms; `None` when there was none.
+    pub write_ms: Option<f64>,
+    /// Share of the time that some task waited for a disk, 0-100.
+    pub pressure_percent: Option<f64>,
 }
 
 /// Network, without the loopback.
@@ -85,6 +114,12 @@ pub struct Network {
     pub received_bytes_per_second: Option<f64>,
     /// Bytes sent per second.
     pub sent_bytes_per_second: Option<f64>,
+    /// Packets received per second.
+    pub received_packets_per_second: Option<f64>,
+    /// Packets sent per second.
+    pub sent_packets_per_second: Option<f64>,
+    /// Packets damaged or dropped per second, in either direction.
+    pub failed_packets_per_second: Option<f64>,
     /// TCP sockets in use.
     pub connections: Option<u64>,
 }
@@ -130,6 +165,15 @@ impl Sample {
             let (earlier, elapsed) = before?;
             Some(total(now)?.saturating_sub(total(earlier)?) as f64 / elapsed.as_secs_f64())
         };
+        // Microseconds per second, as percent.
+        let waited = |total: fn(&Reading) -> Option<u64>| rate(total).map(|us| (us / 1e4).min(100.0));
+        // The mean of what happened in between.
+        let mean = |sum: fn(&Reading) -> Option<u64>, count: fn(&Reading) -> Option<u64>| {
+            let (earlier, _) = before?;
+            let count = count(now)?.saturating_sub(count(earlier)?);
+            let sum = sum(now)?.saturating_sub(sum(earlier)?);
+            (count > 0).then(|| sum as f64 / count as f64)
+        };
         let times = before.and_then(|(earlier, _)| Some((earlier.cpu?, now.cpu?)));
         let per_core = match before {
             Some((earlier, _)) if earlier.cores.len() == now.cores.len() => earlier
@@ -150,10 +194,26 @@ impl Sample {
                 percent: times.and_then(|(a, b)| used_percent(a, b)).or(now.cpu_percent),
                 per_core,
                 load: now.load,
+                running_tasks: now.tasks.map(|(running, _)| running),
+                tasks: now.tasks.map(|(_, all)| all),
+                boot_seconds: now.boot_seconds,
                 context_switches_per_second: rate(|reading| reading.context_switches),
+                interrupts_per_second: rate(|reading| reading.interrupts),
+                pressure_percent: waited(|reading| reading.pressure.cpu_us),
+                throttled_percent: mean(
+                    |reading| Some(reading.throttled?.stopped),
+                    |reading| Some(reading.throttled?.periods),
+                )
+                .map(|share| (share * 100.0).min(100.0)),
                 limit_cores: now.cpu_limit,
             },
-            memory: Memory::new(now),
+            memory: Memory {
+                pressure_percent: waited(|reading| reading.pressure.memory_us),
+                oom_kills: now.oom_kills,
+                swapped_in_per_second: rate(|reading| Some(reading.swapped_pages?.0)),
+                swapped_out_per_second: rate(|reading| Some(reading.swapped_pages?.1)),
+                ..Memory::new(now)
+            },
             disk: Disk {
                 wait_percent: times.and_then(|(a, b)| share(b.wait.saturating_sub(a.wait), a, b)),
                 // Milliseconds per second, as percent.
@@ -162,10 +222,16 @@ impl Sample {
                 written_bytes_per_second: rate(|reading| Some(reading.disk?.written_bytes)),
                 reads_per_second: rate(|reading| Some(reading.disk?.reads)),
                 writes_per_second: rate(|reading| Some(reading.disk?.writes)),
+                read_ms: mean(|reading| Some(reading.disk?.read_ms), |reading| Some(reading.disk?.reads)),
+                write_ms: mean(|reading| Some(reading.disk?.write_ms), |reading| Some(reading.disk?.writes)),
+                pressure_percent: waited(|reading| reading.pressure.io_us),
             },
             network: Network {
                 received_bytes_per_second: rate(|reading| Some(reading.network?.received_bytes)),
                 sent_bytes_per_second: rate(|reading| Some(reading.network?.sent_bytes)),
+                received_packets_per_second: rate(|reading| Some(reading.network?.received_packets)),
+                sent_packets_per_second: rate(|reading| Some(reading.network?.sent_packets)),
+                failed_packets_per_second: rate(|reading| Some(reading.network?.failed_packets)),
                 connections: now.connections,
             },
             mounts: now.mounts.clone(),
@@ -196,6 +262,8 @@ impl Memory {
             swap_total_bytes: Some(levels.swap_total),
             swap_used_bytes: Some(levels.swap_total.saturating_sub(levels.swap_free)),
             limit_bytes: limit.map(|(limit, _)| limit),
+            peak_used_bytes: Some(used),
+            ..Self::default()
         }
     }
 }
@@ -232,7 +300,7 @@ fn percent(part: u64, whole: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{DiskTotals, MemoryLevels, NetworkTotals};
+    use crate::reading::{DiskTotals, MemoryLevels, NetworkTotals, Pressure, Throttled};
 
     fn times(total: u64, idle: u64, wait: u64) -> CpuTimes {
         CpuTimes { total, idle, wait }
@@ -240,14 +308,25 @@ mod tests {
 
     #[test]
     fn rates_are_differences_over_time() {
-        let disk = DiskTotals { read_bytes: 1000, written_bytes: 0, reads: 10, writes: 5, busy_ms: 100 };
-        let network = NetworkTotals { received_bytes: 50, sent_bytes: 70 };
+        let disk = DiskTotals {
+            read_bytes: 1000,
+            reads: 10,
+            writes: 5,
+            busy_ms: 100,
+            read_ms: 50,
+            ..DiskTotals::default()
+        };
+        let network = NetworkTotals { received_bytes: 50, sent_bytes: 70, ..NetworkTotals::default() };
         let before = Reading {
             cpu: Some(times(1000, 800, 50)),
             cores: vec![times(500, 400, 0), times(500, 400, 50)],
             context_switches: Some(100),
             disk: Some(disk),
             network: Some(network),
+            pressure: Pressure { cpu_us: Some(100_000), memory_us: None, io_us: Some(0) },
+            throttled: Some(Throttled { periods: 10, stopped: 5 }),
+            swapped_pages: Some((0, 0)),
+            interrupts: Some(0),
             process_cpu_seconds: Some(1.5),
             ..Reading::default()
         };
@@ -261,8 +340,21 @@ mod tests {
                 reads: 30,
                 writes: 9,
                 busy_ms: 1100,
+                read_ms: 90,
+                write_ms: 6,
             }),
-            network: Some(NetworkTotals { received_bytes: 150, sent_bytes: 20 }),
+            network: Some(NetworkTotals {
+                received_bytes: 150,
+                sent_bytes: 20,
+                received_packets: 8,
+                failed_packets: 2,
+                ..NetworkTotals::default()
+            }),
+            pressure: Pressure { cpu_us: Some(500_000), memory_us: Some(1), io_us: Some(9_000_000) },
+            throttled: Some(Throttled { periods: 30, stopped: 10 }),
+            swapped_pages: Some((4, 10)),
+            interrupts: Some(1000),
+            tasks: Some((2, 300)),
             process_cpu_seconds: Some(2.5),
             ..Reading::default()
         };
@@ -278,6 +370,17 @@ mod tests {
         assert_eq!(s.network.received_bytes_per_second, Some(50.0));
         assert_eq!(s.network.sent_bytes_per_second, Some(0.0), "a total that stepped back");
         assert_eq!(s.process.cpu_percent, Some(50.0));
+        assert_eq!((s.disk.read_ms, s.disk.write_ms), (Some(2.0), Some(1.5)));
+        assert_eq!((s.cpu.pressure_percent, s.disk.pressure_percent), (Some(20.0), Some(100.0)));
+        assert_eq!(s.memory.pressure_percent, None, "not known before");
+        assert_eq!(s.cpu.throttled_percent, Some(25.0));
+        assert_eq!((s.memory.swapped_in_per_second, s.memory.swapped_out_per_second), (Some(2.0), Some(5.0)));
+        assert_eq!(
+            (s.cpu.interrupts_per_second, s.cpu.running_tasks, s.cpu.tasks),
+            (Some(500.0), Some(2), Some(300))
+        );
+        assert_eq!(s.network.received_packets_per_second, Some(4.0));
+        assert_eq!(s.network.failed_packets_per_second, Some(1.0));
     }
 
     #[test]

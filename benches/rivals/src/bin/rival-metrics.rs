@@ -1,6 +1,6 @@
 //! What counting costs with prometheus-client, with `metrics` and its exporter, and with tikv's prometheus.
 
-#[path = "../../../src/bin/bench-metrics/turns.rs"]
+#[path = "../../../src/bin/metrics/turns.rs"]
 mod turns;
 
 use std::hint::black_box;

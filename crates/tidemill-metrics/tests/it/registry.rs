@@ -1,6 +1,6 @@
 //! Registration: the same twice is the same, different is an error that names both places; labels are bounded.
 
-use tidemill_metrics::{Config, Counter, ErrorKind, OVERFLOW, Registry};
+use tidemill_metrics::{Config, Counter, ErrorKind, LabelSet, OVERFLOW, Registry, labels};
 
 #[test]
 fn registering_twice_gives_the_same_series() {
@@ -86,4 +86,38 @@ fn the_registry_is_bounded_and_its_config_checked() {
     }
     assert!(serde_json::from_str::<Config>(r#"{"prefx": "x"}"#).is_err());
     assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
+}
+
+labels! {
+    enum Zone: "zone" { North = "n", South = "s", East = "e\"" }
+}
+labels! {
+    enum Kind: "kind" { Bars = "bars", News = "news" }
+}
+labels! {
+    enum Sign: "sign" { Plus = "+", Minus = "-" }
+}
+
+#[test]
+fn enums_find_their_series_by_index() {
+    const ZONES: [Zone; 3] = [Zone::North, Zone::South, Zone::East];
+    let registry = Registry::new();
+    let family = registry.counter("a_total", "A.");
+    let all = family.by::<(Zone, Kind, Sign)>().unwrap();
+    let mut n = 0;
+    for zone in ZONES {
+        for kind in [Kind::Bars, Kind::News] {
+            for sign in [Sign::Plus, Sign::Minus] {
+                n += 1;
+                all.get((zone, kind, sign)).add(n);
+            }
+        }
+    }
+    assert_eq!((registry.stats().series, <(Zone, Kind, Sign)>::COUNT), (12, 12));
+    let same = family.with(&[("kind", "news"), ("sign", "-"), ("zone", "e\"")]).unwrap();
+    assert_eq!(same.get(), 12);
+    assert_eq!(family.with(&[("kind", "bars"), ("sign", "+"), ("zone", "s")]).unwrap().get(), 5);
+    assert_eq!(registry.gauge("a_total", "").by::<Zone>().unwrap_err().kind(), ErrorKind::Clash);
+    assert_eq!(registry.counter("b_total", "").by::<(Zone, Zone)>().unwrap_err().kind(), ErrorKind::Name);
+    assert_eq!(registry.gauge("c", "").by::<Sign>().unwrap().get(Sign::Minus).get(), 0.0);
 }

@@ -1,5 +1,6 @@
 //! What counting costs: counters and histograms alone and contended, rendering, memory.
 
+#[path = "metrics/turns.rs"]
 mod turns;
 
 use std::hint::black_box;
