@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tidemill_benches::{Better, Clock, Rounds, Row, Samples, UnitKind};
 use tidemill_lease::{
-    Clock as OwnerClock, Config, Held, Leases, Memory, Name, Owner, Postgres, PostgresConfig, Sqlite, SqliteConfig,
-    Store,
+    Clock as OwnerClock, Config, Held, Leases, Memory, Name, Owner, Postgres, PostgresConfig, Sqlite,
+    SqliteConfig, Store,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -77,7 +77,8 @@ fn store(
 
 fn guard(runtime: &Runtime) -> Result<(), Box<dyn Error>> {
     const OPERATIONS: u64 = 200_000;
-    let leases = Leases::builder(Config::default(), Arc::new(Memory::default()), Owner::try_new("bench")?).build()?;
+    let leases =
+        Leases::builder(Config::default(), Arc::new(Memory::default()), Owner::try_new("bench")?).build()?;
     let held = runtime.block_on(leases.acquire(&Name::try_new("key/1")?))?;
     let rounds = Rounds::from_args(15).clock(Clock::ProcessCpu);
     let asked = rounds.single(OPERATIONS, || {
