@@ -112,8 +112,8 @@ pub(crate) struct Leaky {
 impl Leaky {
     /// `n` requests in `per` and `burst` more at once.
     pub(crate) fn new(n: u64, per: u64, burst: u64) -> Self {
-        // nginx keeps thousandths of a request a second.
-        Self { rate: n * 1000 * S / per, burst: burst * 1000, excess: 0, last: None }
+        // nginx keeps thousandths of a request a second. Rounded up: rounded down, a slow rate would be less than was declared.
+        Self { rate: (n * 1000 * S).div_ceil(per), burst: burst * 1000, excess: 0, last: None }
     }
 }
 
