@@ -99,8 +99,7 @@ impl<T> Future for JobHandle<T> {
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: this is the one handle of its job.
-        unsafe { self.outcome.poll(cx) }
+        self.outcome.poll(cx)
     }
 }
 
