@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
-use crate::task::message;
+use crate::panic::message;
 
 /// Runs closures on tokio's blocking threads, at most `blocking` at once. Cheap to clone; a job may hold one
 /// without keeping its pool alive.

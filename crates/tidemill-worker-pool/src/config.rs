@@ -27,7 +27,8 @@ pub struct Config {
     /// The most group names told apart; jobs of further groups share one named `other`. Default 64.
     pub max_groups: usize,
     /// The share of the workers (0-1) that one group may hold while another was active within
-    /// `group_memory`; at least one worker. 1 lets a group take all. Default 0.75.
+    /// `group_memory`; at least one worker. What the others need beyond the rest waits until jobs of this group
+    /// end, for nothing is interrupted. 1 lets a group take all. Default 0.75.
     pub group_share: f64,
     /// How long a group without jobs keeps its claim on workers. Default `"10s"`.
     #[serde(with = "duration")]
@@ -44,6 +45,12 @@ pub struct Config {
     /// Calls of [`Blocking::run`](crate::Blocking::run) that run at once; 0 means twice `max_workers`.
     /// Default 0.
     pub blocking: usize,
+    /// A worker makes room for a new one after so many jobs; 0 means never. Default 1000.
+    pub recycle_after: u64,
+    /// A worker makes room for a new one after a job that held more bytes of heap at once, which the listener is told
+    /// as [`Memory`](crate::EventKind::Memory); 0 means never. Counts only under a
+    /// [`CountingAllocator`](crate::CountingAllocator). Default 2 GiB.
+    pub recycle_bytes: u64,
     /// Seed of the jitter: the same seed and the same order of failures give the same delays. Default 0.
     pub seed: u64,
 }
@@ -63,6 +70,8 @@ impl Default for Config {
             max_retry_after: Duration::from_secs(300),
             cancel_grace: Duration::ZERO,
             blocking: 0,
+            recycle_after: 1000,
+            recycle_bytes: 2 << 30,
             seed: 0,
         }
     }

@@ -26,6 +26,7 @@ pub struct Progress {
 pub struct ProgressWatch(watch::Receiver<Progress>);
 
 impl JobContext {
+    #[inline]
     pub(crate) fn new(task: Arc<dyn Task>) -> Self {
         Self { task }
     }
@@ -45,13 +46,13 @@ impl JobContext {
     /// Its label.
     #[must_use]
     pub fn label(&self) -> Option<&str> {
-        self.task.header().options.as_ref()?.label.as_deref()
+        self.task.header().options()?.label.as_deref()
     }
 
     /// Whether somebody asked it to stop.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.task.header().is_cancelled()
+        self.task.header().life.is_cancelled()
     }
 
     /// Ready once somebody asks it to stop. With a `cancel_grace` the job may then clean up.

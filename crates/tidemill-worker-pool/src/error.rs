@@ -60,6 +60,7 @@ pub(crate) enum Final {
     Budget,
     After,
     Deadline,
+    Closed,
 }
 
 impl Final {
@@ -69,6 +70,7 @@ impl Final {
             Self::Exhausted => ", its last",
             Self::Budget => ", the pool's retry budget is spent",
             Self::After => ", asked to wait longer than `max_retry_after`",
+            Self::Closed => ", the pool is closed",
             Self::Deadline => ", its deadline comes before the next",
         }
     }

@@ -25,6 +25,11 @@ pub enum EventKind {
         /// Time in the queue.
         waited: Duration,
     },
+    /// An attempt held more heap than `recycle_bytes`.
+    Memory {
+        /// The most bytes it held at once.
+        peak: u64,
+    },
     /// An attempt failed; the next comes after this delay.
     Retrying {
         /// Time until the next attempt may begin.

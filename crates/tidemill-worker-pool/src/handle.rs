@@ -99,7 +99,8 @@ impl<T> Future for JobHandle<T> {
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.outcome.poll(cx)
+        // SAFETY: this is the one handle of its job.
+        unsafe { self.outcome.poll(cx) }
     }
 }
 

@@ -30,16 +30,29 @@
 //! **Bounds.** `queue` jobs wait, and up to `max_workers` retries beside them; `max_workers` run; group names are
 //! capped.
 //!
+//! **Beside the pool**, each usable alone: [`Batcher`] makes one request of many callers', [`IoScheduler`] bounds what the
+//! disk and the cores are asked at once, [`Objects`] lends what is dear to make, [`BatchSearch`] finds a batch size, and
+//! [`MemoryMonitor`] says what a function or task did to the heap. Feature `tower` has a layer, `affinity` pins threads.
+//!
 //! **Cost.** A job is polled by its worker, not by a task of its own: one allocation while it waits, one while it runs,
 //! no timer unless it awaits something.
 
+#[cfg(all(feature = "affinity", target_os = "linux"))]
+mod affinity;
+mod batch_size;
+mod batcher;
 mod blocking;
 mod config;
 mod context;
 mod error;
 mod event;
 mod handle;
+mod io;
 mod job;
+mod life;
+mod memory;
+mod objects;
+mod panic;
 mod pool;
 mod priority;
 mod queue;
@@ -48,19 +61,33 @@ mod retry;
 mod shared;
 mod size;
 mod stats;
+mod sync;
+mod tally;
 mod task;
+mod ticks;
+#[cfg(feature = "tower")]
+mod tower;
 mod worker;
 
+#[cfg(all(feature = "affinity", target_os = "linux"))]
+pub use affinity::Affinity;
+pub use batch_size::{BatchSearch, first_batch_size};
+pub use batcher::{Batcher, Batching};
 pub use blocking::Blocking;
 pub use config::Config;
 pub use context::{JobContext, Progress, ProgressWatch};
 pub use error::{Error, ErrorKind, JobError};
 pub use event::{Event, EventKind, JobInfo};
 pub use handle::{JobHandle, Status};
+pub use io::{IoKind, IoLimits, IoScheduler, IoSlot};
 pub use job::Job;
+pub use memory::{CountingAllocator, MemoryMonitor, MemoryUse};
+pub use objects::{Object, ObjectStats, Objects};
 pub use pool::{Builder, Pool, Rejected};
 pub use priority::Priority;
 pub use report::Report;
 pub use retry::{Budget, Retry};
 pub use size::{Load, Sizer, Sizing};
 pub use stats::{Counts, GroupStats, Priorities, Stats};
+#[cfg(feature = "tower")]
+pub use tower::{PoolLayer, PoolService};

@@ -14,13 +14,12 @@ use crate::config::Config;
 use crate::context::JobContext;
 use crate::error::{Error, JobError};
 use crate::event::Event;
-use crate::handle::{JobHandle, Status};
+use crate::handle::JobHandle;
 use crate::job::Job;
 use crate::report::Report;
 use crate::shared::{Delayed, Listener, Phase, Shared};
 use crate::stats::Stats;
 use crate::task::{Core, Header};
-use crate::worker::Worker;
 
 /// How long `close` waits for workers that it stopped at the deadline.
 const STOP: Duration = Duration::from_millis(100);
@@ -113,16 +112,10 @@ impl Pool {
         state.target = workers;
         let spawn = workers.saturating_sub(state.live);
         let idle = if state.live > workers { state.take_idle() } else { Vec::new() };
-        let mut born = Vec::with_capacity(spawn);
-        for _ in 0..spawn {
-            state.live += 1;
-            state.next_worker += 1;
-            let id = state.next_worker;
-            let task = shared.runtime.spawn(Worker::new(Arc::clone(shared), id).work());
-            born.push((id, task.abort_handle()));
-        }
         state.aborts.retain(|(_, task)| !task.is_finished());
-        state.aborts.extend(born);
+        for _ in 0..spawn {
+            shared.hire(&mut state);
+        }
         drop(state);
         idle.into_iter().for_each(|(_, waker)| waker.wake());
         Ok(())
@@ -178,7 +171,7 @@ impl Pool {
     {
         let shared = &self.owner.0;
         let Job { make, priority, group, timeout, options } = job;
-        let header = Header::new(shared.now(), timeout, options);
+        let header = Header::new(shared.lately(), timeout, options);
         let core = Arc::new(Core::new(header, make));
         shared.accept(Arc::clone(&core) as Arc<_>, group.as_deref(), priority);
         JobHandle::new(core)
@@ -274,13 +267,15 @@ impl Owner {
                 .into_iter()
                 .map(|Reverse(Delayed { work, .. })| work),
         );
+        let mut owned = Vec::with_capacity(left.len());
         for work in &left {
-            if work.job.header().status() == Status::Ended {
-                state.queue.counts(work.group, work.priority).cancelled += 1;
-            } else {
+            if work.job.header().life.seize() {
                 let info = shared.info(&state, work);
                 state.returned.push(info);
                 state.queue.counts(work.group, work.priority).returned += 1;
+                owned.push(Arc::clone(&work.job));
+            } else {
+                state.queue.counts(work.group, work.priority).cancelled += 1;
             }
         }
         let aborts = if abort { std::mem::take(&mut state.aborts) } else { Vec::new() };
@@ -295,8 +290,10 @@ impl Owner {
             later
         });
         shared.alarm.notify_one();
-        for work in left {
-            work.job.fail(Error::closed("the job did not run"));
+        drop(left);
+        for job in owned {
+            // SAFETY: it was seized above.
+            unsafe { job.fail(Error::closed("the job did not run")) };
         }
         aborts.into_iter().for_each(|(_, task)| task.abort());
         idle.into_iter().for_each(|(_, waker)| waker.wake());

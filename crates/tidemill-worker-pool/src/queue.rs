@@ -31,17 +31,16 @@ pub(crate) struct Rules {
 pub(crate) struct Group<J> {
     pub(crate) name: Arc<str>,
     pub(crate) counts: [Counts; 3],
-    lanes: [VecDeque<Waiting<J>>; 3],
+    lanes: [VecDeque<J>; 3],
     waiting: usize,
     running: usize,
     served: u64,
     active: u64,
 }
 
-#[derive(Debug)]
-struct Waiting<J> {
-    since: u64,
-    job: J,
+/// A job knows since when it waits, in nanoseconds of the pool's clock, so that its entry here need not.
+pub(crate) trait Dated {
+    fn since(&self) -> u64;
 }
 
 /// A job that was taken; it holds one worker of its group until [`Queue::release`].
@@ -56,7 +55,7 @@ pub(crate) struct Taken<J> {
     pub(crate) served: u64,
 }
 
-impl<J> Queue<J> {
+impl<J: Dated> Queue<J> {
     pub(crate) fn new(rules: Rules) -> Self {
         let mut queue =
             Self { groups: Vec::new(), names: HashMap::new(), rules, ready: 0, running: 0, turn: 0 };
@@ -87,11 +86,11 @@ impl<J> Queue<J> {
         number
     }
 
-    pub(crate) fn push(&mut self, group: u32, priority: Priority, since: u64, job: J) {
+    pub(crate) fn push(&mut self, group: u32, priority: Priority, job: J) {
         let group = &mut self.groups[group as usize];
-        group.lanes[priority.index()].push_back(Waiting { since, job });
+        group.active = group.active.max(job.since());
+        group.lanes[priority.index()].push_back(job);
         group.waiting += 1;
-        group.active = group.active.max(since);
         self.ready += 1;
     }
 
@@ -100,40 +99,38 @@ impl<J> Queue<J> {
         if self.ready == 0 {
             return None;
         }
-        let (group, lane) =
-            if self.groups.len() == 1 { (0, self.urgent(0, now)?.1) } else { self.choose(now, workers)? };
+        let (group, lane) = if self.groups.len() == 1 {
+            (0, self.groups[0].only_lane().or_else(|| Some(self.urgent(0, now)?.1))?)
+        } else {
+            self.choose(now, workers)?
+        };
         self.turn += 1;
         let chosen = &mut self.groups[group];
-        let waiting = chosen.lanes[lane].pop_front()?;
+        let job = chosen.lanes[lane].pop_front()?;
         chosen.waiting -= 1;
         chosen.running += 1;
         let served = std::mem::replace(&mut chosen.served, self.turn);
         chosen.active = now;
         self.ready -= 1;
         self.running += 1;
-        Some(Taken {
-            job: waiting.job,
-            group: group as u32,
-            priority: Priority::ALL[lane],
-            since: waiting.since,
-            served,
-        })
+        let since = job.since();
+        Some(Taken { job, group: group as u32, priority: Priority::ALL[lane], since, served })
     }
 
     /// Puts a taken job back in front of its lane. Put back in reverse order what was taken in order.
     pub(crate) fn put_back(&mut self, taken: Taken<J>) {
-        self.release(taken.group);
+        self.release(taken.group, 1);
         let group = &mut self.groups[taken.group as usize];
-        group.lanes[taken.priority.index()].push_front(Waiting { since: taken.since, job: taken.job });
+        group.lanes[taken.priority.index()].push_front(taken.job);
         group.waiting += 1;
         group.served = taken.served;
         self.ready += 1;
     }
 
-    /// A taken job ended.
-    pub(crate) fn release(&mut self, group: u32) {
-        self.groups[group as usize].running -= 1;
-        self.running -= 1;
+    /// So many taken jobs of a group ended.
+    pub(crate) fn release(&mut self, group: u32, jobs: usize) {
+        self.groups[group as usize].running -= jobs;
+        self.running -= jobs;
     }
 
     /// Everything that waits, and forgets it.
@@ -141,14 +138,9 @@ impl<J> Queue<J> {
         let mut all = Vec::with_capacity(self.ready);
         for (number, group) in self.groups.iter_mut().enumerate() {
             for priority in Priority::ALL {
-                for waiting in group.lanes[priority.index()].drain(..) {
-                    all.push(Taken {
-                        job: waiting.job,
-                        group: number as u32,
-                        priority,
-                        since: waiting.since,
-                        served: group.served,
-                    });
+                for job in group.lanes[priority.index()].drain(..) {
+                    let (group, since, served) = (number as u32, job.since(), group.served);
+                    all.push(Taken { job, group, priority, since, served });
                 }
             }
             group.waiting = 0;
@@ -200,13 +192,14 @@ impl<J> Queue<J> {
         let mut best: Option<(u64, u64, usize)> = None;
         for (lane, jobs) in self.groups[group].lanes.iter().enumerate() {
             let Some(head) = jobs.front() else { continue };
+            let since = head.since();
             let level = if lane == 0 {
                 0
             } else {
-                (lane as u64).saturating_sub(now.saturating_sub(head.since) / self.rules.aging)
+                (lane as u64).saturating_sub(now.saturating_sub(since) / self.rules.aging)
             };
-            if best.is_none_or(|(l, since, _)| (level, head.since) < (l, since)) {
-                best = Some((level, head.since, lane));
+            if best.is_none_or(|(l, oldest, _)| (level, since) < (l, oldest)) {
+                best = Some((level, since, lane));
             }
         }
         best.map(|(level, _, lane)| (level, lane))
@@ -224,6 +217,11 @@ impl<J> Group<J> {
             served: 0,
             active: 0,
         }
+    }
+
+    /// The lane in which all its jobs stand.
+    fn only_lane(&self) -> Option<usize> {
+        self.lanes.iter().position(|lane| lane.len() == self.waiting)
     }
 
     pub(crate) fn waiting(&self, priority: Priority) -> usize {

@@ -20,6 +20,8 @@ use crate::queue::{Queue, Rules, Taken, nanos};
 use crate::retry::{Purse, Random};
 use crate::stats::{GroupStats, Priorities, Stats};
 use crate::task::Task;
+use crate::ticks::Recent;
+use crate::worker::Worker;
 
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
 pub(crate) type Work = Taken<Arc<dyn Task>>;
@@ -53,6 +55,8 @@ pub(crate) struct State {
     pub(crate) returned: Vec<JobInfo>,
     pub(crate) aborts: Vec<(u64, AbortHandle)>,
     pub(crate) next_worker: u64,
+    /// Workers that made room for new ones.
+    pub(crate) recycled: u64,
     /// The number of the last job.
     pub(crate) last_job: u64,
     /// Waiting jobs beyond the bound: retries that found no permit.
@@ -99,12 +103,27 @@ impl Shared {
                 returned: Vec::new(),
                 aborts: Vec::new(),
                 next_worker: 0,
+                recycled: 0,
                 last_job: 0,
                 debt: 0,
             }),
             config,
             listener,
         }
+    }
+
+    /// Starts one more worker.
+    pub(crate) fn hire(self: &Arc<Self>, state: &mut State) {
+        state.live += 1;
+        state.next_worker += 1;
+        let id = state.next_worker;
+        let task = self.runtime.spawn(Worker::new(Arc::clone(self), id).work());
+        state.aborts.push((id, task.abort_handle()));
+    }
+
+    /// As `now`, at most 2 us ago; for what happens again and again on one thread.
+    pub(crate) fn lately(&self) -> u64 {
+        nanos(Recent::now().saturating_duration_since(self.origin))
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -131,14 +150,16 @@ impl Shared {
             counts.accepted += 1;
             counts.returned += 1;
             drop(state);
-            task.fail(Error::closed("the job did not run"));
+            if task.header().life.seize() {
+                // SAFETY: it was seized.
+                unsafe { task.fail(Error::closed("the job did not run")) };
+            }
             return;
         }
         let group = state.queue.group(group);
         state.purse.earn();
         state.queue.counts(group, priority).accepted += 1;
-        let accepted = task.header().accepted;
-        state.queue.push(group, priority, accepted, task);
+        state.queue.push(group, priority, task);
         let waker = if state.waking { None } else { state.next_idle() };
         drop(state);
         if let Some(waker) = waker {
@@ -168,8 +189,8 @@ impl Shared {
         while state.delayed.peek().is_some_and(|Reverse(first)| first.due <= now) {
             let Some(Reverse(Delayed { due, work })) = state.delayed.pop() else { break };
             let Work { job, group, priority, .. } = work;
-            if job.header().due() {
-                state.queue.push(group, priority, due, job);
+            if job.header().due(due) {
+                state.queue.push(group, priority, job);
                 moved += 1;
             } else {
                 state.queue.counts(group, priority).cancelled += 1;
@@ -198,6 +219,7 @@ impl Shared {
             workers: state.live,
             target: state.target,
             idle: state.idle.len(),
+            recycled: state.recycled,
             waiting: state.queue.ready(),
             delayed: state.delayed.len(),
             running: state.queue.running(),
@@ -219,7 +241,8 @@ impl Shared {
 impl State {
     /// Whether a closing pool has nothing left; delayed jobs that were cancelled do not count.
     pub(crate) fn is_drained(&self) -> bool {
-        let left = |Reverse(delayed): &Reverse<Delayed>| delayed.work.job.header().status() != Status::Ended;
+        let left =
+            |Reverse(delayed): &Reverse<Delayed>| delayed.work.job.header().status() == Status::Delayed;
         self.queue.ready() == 0 && self.queue.running() == 0 && !self.delayed.iter().any(left)
     }
 
@@ -248,7 +271,7 @@ fn info(work: &Work, group: Arc<str>) -> JobInfo {
     let header = work.job.header();
     JobInfo {
         id: header.id(),
-        label: header.options.as_ref().and_then(|options| options.label.clone()),
+        label: header.options().and_then(|options| options.label.clone()),
         group,
         priority: work.priority,
         attempt: header.attempt(),

@@ -15,6 +15,8 @@ pub struct Stats {
     pub target: usize,
     /// Workers without a job (gauge).
     pub idle: usize,
+    /// Workers that made room for new ones: after `recycle_after` jobs or past `recycle_bytes`.
+    pub recycled: u64,
     /// Jobs that wait for a worker (gauge).
     pub waiting: usize,
     /// Jobs that wait for their next attempt (gauge).
@@ -83,6 +85,7 @@ impl Stats {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut stats = self.clone();
+        stats.recycled = self.recycled.saturating_sub(earlier.recycled);
         stats.priorities = self.priorities.since(&earlier.priorities);
         for (name, group) in &mut stats.groups {
             if let Some(before) = earlier.groups.get(name) {
@@ -142,7 +145,7 @@ impl Counts {
         self.done + self.failed + self.timed_out + self.panicked + self.cancelled + self.returned
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.done += other.done;
         self.failed += other.failed;

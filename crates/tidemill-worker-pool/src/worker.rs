@@ -14,10 +14,13 @@ use tokio::time::{Sleep, sleep, sleep_until};
 
 use crate::error::{Error, ErrorKind, Final, JobError};
 use crate::event::EventKind;
-use crate::priority::Priority;
+use crate::memory::{Scope, in_use};
+use crate::panic::message;
 use crate::queue::nanos;
-use crate::shared::{Delayed, Phase, Shared, State, Work};
-use crate::task::{Attempt, Header, message};
+use crate::shared::{Delayed, Phase, Shared, Work};
+use crate::tally::{End, Tally};
+use crate::task::Header;
+use crate::ticks::Ticks;
 
 /// The longest that a worker keeps jobs in hand which another could run, in nanoseconds.
 const IN_HAND: u64 = 50_000;
@@ -27,34 +30,19 @@ pub(crate) struct Worker {
     id: u64,
     /// The last reading of the pool's clock: the end of one job is the start of the next.
     now: u64,
+    /// When that was read.
+    ticks: Ticks,
     batch: VecDeque<Work>,
     /// The job that awaits something.
     current: Option<Work>,
     tally: Tally,
+    /// What the job in hand does to the heap, when that is asked and counted.
+    heap: Option<Box<Scope>>,
+    /// Jobs that it ran.
+    jobs: u64,
+    /// It ran its jobs, or one that took too much: another takes its place.
+    worn: bool,
     left: bool,
-}
-
-/// What happened since the last lock, so that counting takes no lock of its own.
-#[derive(Default)]
-struct Tally {
-    entries: Vec<Entry>,
-    started: usize,
-}
-
-struct Entry {
-    group: u32,
-    priority: Priority,
-    /// `None`: there will be another attempt.
-    end: Option<End>,
-    retried: bool,
-    wait: u64,
-    run: u64,
-}
-
-#[derive(Clone, Copy)]
-enum End {
-    Done,
-    Error(ErrorKind),
 }
 
 /// How one attempt ended.
@@ -69,28 +57,44 @@ enum Verdict {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, id: u64) -> Self {
         let now = shared.now();
-        Self { shared, id, now, batch: VecDeque::new(), current: None, tally: Tally::default(), left: false }
+        let asked = shared.config.recycle_bytes > 0 && in_use().is_some();
+        let heap = asked.then(Box::default);
+        Self {
+            shared,
+            id,
+            now,
+            ticks: Ticks::now(),
+            batch: VecDeque::new(),
+            current: None,
+            tally: Tally::default(),
+            heap,
+            jobs: 0,
+            worn: false,
+            left: false,
+        }
     }
 
     pub(crate) async fn work(mut self) {
         while poll_fn(|cx| self.take(cx)).await {
-            let began = self.now;
-            while let Some(work) = self.batch.pop_front() {
-                self.run(work).await;
-                if !self.batch.is_empty() && self.now.saturating_sub(began) > IN_HAND {
-                    self.give_back();
-                }
-                consume_budget().await;
+            while let Some((work, wait, began)) = poll_fn(|cx| Poll::Ready(self.burst(cx))).await {
+                self.give_back();
+                let (work, verdict) = self.drive(work, began).await;
+                self.now = self.shared.now();
+                self.conclude(work, verdict, wait, self.now.saturating_sub(began));
             }
+            consume_budget().await;
         }
     }
 
     /// Fills the batch; ready with false when the worker has to leave.
     fn take(&mut self, cx: &Context<'_>) -> Poll<bool> {
-        let shared = &*self.shared;
+        let shared = &self.shared;
         self.now = shared.now();
+        self.ticks = Ticks::now();
         let mut state = shared.lock();
         state.waking = false;
+        // A worker that was polled for another reason is no longer idle: who woke it later would wake a busy one.
+        state.idle.retain(|(id, _)| *id != self.id);
         self.tally.settle(shared, &mut state);
         if state.live > state.target || state.phase >= Phase::Closed {
             self.left = true;
@@ -100,6 +104,17 @@ impl Worker {
             if gone {
                 shared.progress.send_replace(Phase::Gone);
             }
+            if let Some(waker) = wake {
+                waker.wake();
+            }
+            return Poll::Ready(false);
+        }
+        if self.worn && state.phase == Phase::Open {
+            self.left = true;
+            let wake = state.leave(self.id);
+            state.recycled += 1;
+            shared.hire(&mut state);
+            drop(state);
             if let Some(waker) = wake {
                 waker.wake();
             }
@@ -133,14 +148,27 @@ impl Worker {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        match state.idle.iter_mut().find(|(id, _)| *id == self.id) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => state.idle.push((self.id, cx.waker().clone())),
-        }
+        state.idle.push((self.id, cx.waker().clone()));
         Poll::Pending
     }
 
-    async fn run(&mut self, work: Work) {
+    /// Runs what is in hand until a job awaits something: that job, how long it waited, and when it began.
+    fn burst(&mut self, cx: &mut Context<'_>) -> Option<(Work, u64, u64)> {
+        let first = self.now;
+        while let Some(work) = self.batch.pop_front() {
+            let awaits = self.begin(work, cx);
+            if awaits.is_some() {
+                return awaits;
+            }
+            if !self.batch.is_empty() && self.now.saturating_sub(first) > IN_HAND {
+                self.give_back();
+            }
+        }
+        None
+    }
+
+    /// Starts a job and polls it once.
+    fn begin(&mut self, work: Work, cx: &mut Context<'_>) -> Option<(Work, u64, u64)> {
         self.tally.started += 1;
         let began = self.now;
         let wait = began.saturating_sub(work.since);
@@ -148,36 +176,42 @@ impl Worker {
         if !header.claim() {
             // Its handle has been told; only the counts have not.
             self.tally.push(&work, Some(End::Error(ErrorKind::Cancelled)), wait, 0);
-            return;
+            return None;
         }
-        if let Some(limit) = header.expired(began) {
+        if let Some((at, limit)) = header.deadline()
+            && began > at
+        {
             let error = Error::timed_out(header.attempt(), limit);
-            return self.end(work, error, wait, 0);
+            self.end(work, error, wait, 0);
+            return None;
         }
         if self.shared.listener.is_some() {
             self.shared.tell(&work, EventKind::Started { waited: Duration::from_nanos(wait) });
         }
-        let job = Arc::clone(&work.job);
-        let (work, verdict) = match catch_unwind(AssertUnwindSafe(|| job.start())) {
-            Err(payload) => (work, Verdict::Panicked(message(&*payload))),
-            Ok(None) => (work, Verdict::Cancelled),
-            Ok(Some(mut attempt)) => {
-                let first = poll_fn(|cx| Poll::Ready(poll_attempt(attempt.as_mut(), cx))).await;
-                match first {
-                    Poll::Ready(verdict) => (work, verdict),
-                    Poll::Pending => {
-                        self.give_back();
-                        self.drive(attempt, work, began).await
-                    }
-                }
-            }
+        let first = catch_unwind(AssertUnwindSafe(|| {
+            within(&self.heap, || {
+                // SAFETY: it was claimed, and `work` holds it.
+                unsafe { Arc::clone(&work.job).start() };
+                // SAFETY: it was claimed.
+                unsafe { work.job.poll(cx) }
+            })
+        }));
+        let verdict = match first {
+            Ok(Poll::Pending) => return Some((work, wait, began)),
+            Ok(Poll::Ready(Ok(()))) => Verdict::Done,
+            Ok(Poll::Ready(Err(error))) => Verdict::Failed(error),
+            Err(payload) => Verdict::Panicked(message(&*payload)),
         };
-        self.now = self.shared.now();
+        // Jobs of less than 2 us share a reading: the sum of their times is right, and that of each within 2 us.
+        if !self.ticks.is_fresh() {
+            self.now = self.shared.now();
+        }
         self.conclude(work, verdict, wait, self.now.saturating_sub(began));
+        None
     }
 
     /// Goes on with an attempt that awaits something, until it ends, is cancelled or runs out of time.
-    async fn drive(&mut self, mut attempt: Attempt, work: Work, began: u64) -> (Work, Verdict) {
+    async fn drive(&mut self, work: Work, began: u64) -> (Work, Verdict) {
         let job = Arc::clone(&work.job);
         let header = job.header();
         self.current = Some(work);
@@ -186,9 +220,14 @@ impl Worker {
         let mut cancelled = pin!(header.cancelled());
         let mut grace: Option<Pin<Box<Sleep>>> = None;
         let time = self.shared.config.cancel_grace;
+        let heap = self.heap.take();
         let verdict = poll_fn(|cx| {
-            if let Poll::Ready(verdict) = poll_attempt(attempt.as_mut(), cx) {
-                return Poll::Ready(verdict);
+            // SAFETY: this worker claimed the job and has not ended it.
+            match catch_unwind(AssertUnwindSafe(|| within(&heap, || unsafe { job.poll(cx) }))) {
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(Ok(()))) => return Poll::Ready(Verdict::Done),
+                Ok(Poll::Ready(Err(error))) => return Poll::Ready(Verdict::Failed(error)),
+                Err(payload) => return Poll::Ready(Verdict::Panicked(message(&*payload))),
             }
             if grace.is_none() && cancelled.as_mut().poll(cx).is_ready() {
                 if time.is_zero() {
@@ -207,8 +246,7 @@ impl Worker {
             Poll::Pending
         })
         .await;
-        // What the job holds may panic when it is dropped.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(attempt))));
+        self.heap = heap;
         match self.current.take() {
             Some(work) => (work, verdict),
             None => unreachable!("only this function sets and takes it"),
@@ -218,16 +256,18 @@ impl Worker {
     /// What comes after an attempt.
     fn conclude(&mut self, work: Work, verdict: Verdict, wait: u64, run: u64) {
         let attempt = work.job.header().attempt();
+        self.weigh(&work);
         match verdict {
             Verdict::Done => {
                 self.tally.push(&work, Some(End::Done), wait, run);
                 if self.shared.listener.is_some() {
                     self.shared.tell(&work, EventKind::Done { ran: Duration::from_nanos(run) });
                 }
+                let_go(work);
             }
             Verdict::Panicked(message) => self.end(work, Error::panicked(attempt, message), wait, run),
             Verdict::Cancelled => self.end(work, Error::cancelled(), wait, run),
-            Verdict::Failed(_) | Verdict::TimedOut(_) if work.job.header().is_cancelled() => {
+            Verdict::Failed(_) | Verdict::TimedOut(_) if work.job.header().life.is_cancelled() => {
                 self.end(work, Error::cancelled(), wait, run);
             }
             Verdict::Failed(error) if !error.is_retriable() => {
@@ -243,6 +283,20 @@ impl Worker {
                 Err(Some(_)) => self.end(work, Error::timed_out(attempt, limit), wait, run),
                 Err(None) => self.end(work, Error::cancelled(), wait, run),
             },
+        }
+    }
+
+    /// Whether another worker should take the place of this one.
+    fn weigh(&mut self, work: &Work) {
+        let config = &self.shared.config;
+        self.jobs += 1;
+        self.worn |= self.jobs == config.recycle_after;
+        let Some(heap) = &self.heap else { return };
+        let peak = heap.peak();
+        heap.reset();
+        if peak > config.recycle_bytes {
+            self.worn = true;
+            self.shared.tell(work, EventKind::Memory { peak });
         }
     }
 
@@ -264,16 +318,22 @@ impl Worker {
         if after.is_some_and(|after| after > shared.config.max_retry_after) {
             return Err(Some(Final::After));
         }
+        // SAFETY: this worker owns the job until it delays it.
+        unsafe { work.job.stop() };
         let mut state = shared.lock();
+        if state.phase >= Phase::Closed {
+            // The close has collected what was delayed already; nobody would find this one.
+            return Err(Some(Final::Closed));
+        }
         let delay = retry.delay(attempt, after, state.random.next());
         let due = self.now.saturating_add(nanos(delay));
-        if header.expired(due).is_some() {
+        if header.deadline().is_some_and(|(at, _)| due > at) {
             return Err(Some(Final::Deadline));
         }
         if !state.purse.spend(Duration::from_nanos(self.now)) {
             return Err(Some(Final::Budget));
         }
-        if !header.delay() {
+        if !header.life.delay() {
             return Err(None);
         }
         let again = Work { job: Arc::clone(&work.job), ..*work };
@@ -292,10 +352,12 @@ impl Worker {
     fn end(&mut self, work: Work, error: Error, wait: u64, run: u64) {
         let kind = error.kind();
         self.tally.push(&work, Some(End::Error(kind)), wait, run);
-        work.job.fail(error);
+        // SAFETY: this worker owns the job, and lets it go here.
+        unsafe { work.job.fail(error) };
         if self.shared.listener.is_some() {
             self.shared.tell(&work, EventKind::Ended { error: kind, ran: Duration::from_nanos(run) });
         }
+        let_go(work);
     }
 
     /// Puts what is in hand back in front of the queue, for others to run.
@@ -303,6 +365,10 @@ impl Worker {
         let shared = &*self.shared;
         let mut state = shared.lock();
         self.tally.settle(shared, &mut state);
+        if state.phase >= Phase::Closed {
+            // The close has emptied the queue already; what is in hand ends with this worker.
+            return;
+        }
         let mut wakers = Vec::new();
         while let Some(work) = self.batch.pop_back() {
             state.queue.put_back(work);
@@ -326,16 +392,23 @@ impl Drop for Worker {
         for (work, running) in
             current.into_iter().map(|w| (w, true)).chain(self.batch.drain(..).map(|w| (w, false)))
         {
+            state.queue.release(work.group, 1);
+            if !running && !work.job.header().life.seize() {
+                state.queue.counts(work.group, work.priority).cancelled += 1;
+                continue;
+            }
             let info = shared.info(&state, &work);
             if running {
                 state.unfinished.push(info)
             } else {
                 state.returned.push(info)
             }
-            state.queue.release(work.group);
             state.queue.counts(work.group, work.priority).returned += 1;
             drop(state);
-            work.job.fail(Error::closed(if running { "the job was stopped" } else { "the job did not run" }));
+            let what = if running { "the job was stopped" } else { "the job did not run" };
+            // SAFETY: this worker claimed it before, or seized it now.
+            unsafe { work.job.fail(Error::closed(what)) };
+            let_go(work);
             state = shared.lock();
         }
         drop(state.leave(self.id));
@@ -347,64 +420,27 @@ impl Drop for Worker {
     }
 }
 
-impl Tally {
-    fn push(&mut self, work: &Work, end: Option<End>, wait: u64, run: u64) {
-        let retried = work.job.header().attempt() > 1;
-        self.entries.push(Entry { group: work.group, priority: work.priority, end, retried, wait, run });
-    }
-
-    /// Books everything into the shared counts and frees the places.
-    fn settle(&mut self, shared: &Shared, state: &mut State) {
-        for entry in self.entries.drain(..) {
-            state.queue.release(entry.group);
-            let counts = state.queue.counts(entry.group, entry.priority);
-            counts.wait += Duration::from_nanos(entry.wait);
-            counts.run += Duration::from_nanos(entry.run);
-            counts.retried += u64::from(entry.retried);
-            match entry.end {
-                None => {}
-                Some(End::Done) => counts.done += 1,
-                Some(End::Error(ErrorKind::TimedOut)) => counts.timed_out += 1,
-                Some(End::Error(ErrorKind::Panicked)) => counts.panicked += 1,
-                Some(End::Error(ErrorKind::Cancelled)) => counts.cancelled += 1,
-                Some(End::Error(_)) => counts.failed += 1,
-            }
-        }
-        let started = std::mem::take(&mut self.started);
-        if started > 0 {
-            shared.free(state, started);
-        }
-    }
-}
-
 impl Header {
     /// When an attempt that began at `began` has to end, and the limit that says so.
     fn limit(&self, began: u64) -> Option<(u64, Duration)> {
         let timeout = (self.timeout < u64::MAX)
             .then(|| (began.saturating_add(self.timeout), Duration::from_nanos(self.timeout)));
-        let deadline = self.options.as_ref().and_then(|options| options.deadline);
-        let deadline = deadline.map(|limit| (self.accepted.saturating_add(nanos(limit)), limit));
-        match (timeout, deadline) {
+        match (timeout, self.deadline()) {
             (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
             (one, other) => one.or(other),
         }
     }
+}
 
-    /// The deadline, when it is over at `at`.
-    fn expired(&self, at: u64) -> Option<Duration> {
-        let deadline = self.options.as_ref()?.deadline?;
-        (at > self.accepted.saturating_add(nanos(deadline))).then_some(deadline)
+/// Polls a job, and counts its heap when asked.
+fn within<R>(heap: &Option<Box<Scope>>, poll: impl FnOnce() -> R) -> R {
+    match heap {
+        Some(heap) => heap.within(poll),
+        None => poll(),
     }
 }
 
-fn poll_attempt(
-    attempt: Pin<&mut (dyn Future<Output = Result<(), JobError>> + Send)>,
-    cx: &mut Context<'_>,
-) -> Poll<Verdict> {
-    match catch_unwind(AssertUnwindSafe(|| attempt.poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(Ok(()))) => Poll::Ready(Verdict::Done),
-        Ok(Poll::Ready(Err(error))) => Poll::Ready(Verdict::Failed(error)),
-        Err(payload) => Poll::Ready(Verdict::Panicked(message(&*payload))),
-    }
+/// Drops what may be the last reference; a result that nobody took may panic on the way.
+fn let_go(work: Work) {
+    drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
 }

@@ -206,3 +206,51 @@ async fn blocking_work_is_bounded_and_isolated() {
 fn outside_of_a_runtime_there_is_an_error() {
     assert_eq!(Pool::builder(Config::default()).build().unwrap_err().kind(), ErrorKind::NoRuntime);
 }
+
+/// Remembers whether somebody was woken.
+struct Bell(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// Asks at its drop whether the bell has rung.
+struct Asks(Arc<Bell>, Arc<std::sync::Mutex<Vec<bool>>>);
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        self.1.lock().unwrap().push(self.0.0.load(std::sync::atomic::Ordering::SeqCst));
+    }
+}
+
+/// Guards an order: a handle that is ready means that the job holds nothing any more.
+#[tokio::test(start_paused = true)]
+async fn a_job_has_let_go_of_everything_before_its_handle_hears_of_the_end() {
+    use std::future::Future;
+    let pool = pool(workers(1));
+    for cancel in [true, false] {
+        let bell = Arc::new(Bell(false.into()));
+        let answers: Arc<std::sync::Mutex<Vec<bool>>> = Arc::default();
+        let (rings, seen) = (Arc::clone(&bell), Arc::clone(&answers));
+        let job = Job::new(move |_| {
+            let asks = Asks(Arc::clone(&rings), Arc::clone(&seen));
+            async move {
+                sleep(10 * MS).await;
+                drop(asks);
+                Ok::<_, JobError>(())
+            }
+        });
+        let mut handle = Box::pin(pool.submit(job.timeout(5 * MS)).await.unwrap());
+        let waker = std::task::Waker::from(Arc::clone(&bell));
+        assert!(handle.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        sleep(MS).await;
+        if cancel {
+            handle.cancel();
+        }
+        sleep(20 * MS).await;
+        assert!(bell.0.load(std::sync::atomic::Ordering::SeqCst), "it has ended");
+        assert_eq!(*answers.lock().unwrap(), [false], "and was silent while the job was dropped");
+    }
+}

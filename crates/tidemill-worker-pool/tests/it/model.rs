@@ -120,6 +120,7 @@ async fn run(ops: Vec<Op>, deadline: Duration, seed: u64) {
         aging: 5 * MS,
         max_groups: 2,
         retry_budget: Budget::UNLIMITED,
+        recycle_after: seed % 5,
         seed,
         ..Config::default()
     };

@@ -9,7 +9,7 @@ use crate::{MS, SECOND, pool, workers};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn resize_1000_times_under_load_loses_no_job_and_leaks_no_worker() {
-    let pool = pool(Config { max_workers: 64, queue: 64, ..workers(4) });
+    let pool = pool(Config { max_workers: 64, queue: 64, recycle_after: 50, ..workers(4) });
     let ran = Arc::new(AtomicU64::new(0));
     let feeders: Vec<_> = (0..3)
         .map(|_| {
@@ -53,7 +53,7 @@ async fn resize_1000_times_under_load_loses_no_job_and_leaks_no_worker() {
 
 /// One round: many submitters, random ends, a resize loop, then a close that comes in the middle.
 async fn round(seed: u64) {
-    let config = Config { max_workers: 16, queue: 32, seed, ..workers(3) };
+    let config = Config { max_workers: 16, queue: 32, seed, recycle_after: seed % 8, ..workers(3) };
     let pool = Pool::builder(config).build().unwrap();
     let submitters: Vec<_> = (0..4_u64)
         .map(|n| {

@@ -1,0 +1,158 @@
+//! What others' ways of bounding work cost: `tokio::spawn` with a semaphore, and a channel with workers behind it.
+
+use std::error::Error;
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, Semaphore};
+
+/// Jobs that are in flight at once, ours and the rivals'.
+const WAVE: usize = 1024;
+const WAVES: usize = 100;
+const WORKERS: usize = 4;
+const THREADS: usize = 2;
+
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let rounds = Rounds::from_args(11);
+    let wide = runtime(THREADS)?;
+    let one = runtime(1)?;
+
+    for (threads, runtime) in [(THREADS, &wide), (1, &one)] {
+        let awaited = rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(spawned()));
+        Row::new("worker-pool", &format!("job with all its guards, {threads} threads"), "ns", UnitKind::Cpu, Better::Lower)
+            .rival("spawn + Semaphore")
+            .theirs(&awaited)
+            .emit()?;
+        let jobs = channel(runtime, WORKERS, WAVE);
+        let wall = rounds.clock(Clock::Wall).single((WAVE * WAVES) as u64, || runtime.block_on(detached(&jobs)));
+        Row::new("worker-pool", &format!("trivial jobs, {threads} threads"), "jobs/s", UnitKind::Wall, Better::Higher)
+            .rival("async-channel pool")
+            .theirs(&per_second(&wall))
+            .emit()?;
+        let cpu = rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(detached(&jobs)));
+        Row::new("worker-pool", &format!("trivial jobs, CPU, {threads} threads"), "ns", UnitKind::Cpu, Better::Lower)
+            .rival("async-channel pool")
+            .theirs(&cpu)
+            .emit()?;
+    }
+
+    let mut waits = Samples::new();
+    for round in 0..rounds.count() {
+        waits.push(half_load(&one, u64::from(round))?);
+    }
+    Row::new("worker-pool", "p99 wait at half load, jobs of 20 us", "us", UnitKind::Wall, Better::Lower)
+        .rival("async-channel pool")
+        .theirs(&waits)
+        .emit()?;
+    Ok(())
+}
+
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_time().build()
+}
+
+/// The usual idiom: a task a job, at most `WORKERS` of them past the semaphore; no timeout, priority or statistics.
+async fn spawned() {
+    let permits = Arc::new(Semaphore::new(WORKERS));
+    let waves = tokio::spawn(async move {
+        let mut handles = Vec::with_capacity(WAVE);
+        for _ in 0..WAVES {
+            for n in 0..WAVE {
+                let permits = Arc::clone(&permits);
+                handles.push(tokio::spawn(async move {
+                    let _permit = permits.acquire_owned().await;
+                    black_box(n)
+                }));
+            }
+            for handle in handles.drain(..) {
+                _ = black_box(handle.await);
+            }
+        }
+    });
+    _ = waves.await;
+}
+
+/// The other idiom: workers that take boxed futures from a bounded channel.
+fn channel(runtime: &Runtime, workers: usize, queue: usize) -> async_channel::Sender<Boxed> {
+    let (sender, receiver) = async_channel::bounded::<Boxed>(queue);
+    for _ in 0..workers {
+        let receiver = receiver.clone();
+        drop(runtime.spawn(async move {
+            while let Ok(job) = receiver.recv().await {
+                job.await;
+                tokio::task::consume_budget().await;
+            }
+        }));
+    }
+    sender
+}
+
+async fn detached(jobs: &async_channel::Sender<Boxed>) {
+    LEFT.store(WAVE * WAVES, Ordering::Relaxed);
+    let jobs = jobs.clone();
+    let feeder = tokio::spawn(async move {
+        for _ in 0..WAVE * WAVES {
+            _ = jobs.send(Box::pin(async { one() })).await;
+        }
+    });
+    _ = feeder.await;
+    DONE.notified().await;
+}
+
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+static DONE: Notify = Notify::const_new();
+
+fn one() {
+    if LEFT.fetch_sub(1, Ordering::Relaxed) == 1 {
+        DONE.notify_one();
+    }
+}
+
+/// The same arrivals as ours, to one worker behind a channel.
+fn half_load(runtime: &Runtime, seed: u64) -> Result<f64, Box<dyn Error>> {
+    const JOBS: usize = 20_000;
+    let channel = channel(runtime, 1, JOBS);
+    let waits = Arc::new(Mutex::new(Vec::with_capacity(JOBS)));
+    let mut random = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut next = Instant::now();
+    for _ in 0..JOBS {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let uniform = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        next += Duration::from_nanos((-uniform.ln() * 40_000.0) as u64);
+        while Instant::now() < next {
+            std::hint::spin_loop();
+        }
+        let (waits, submitted) = (Arc::clone(&waits), Instant::now());
+        channel.try_send(Box::pin(async move {
+            let begun = Instant::now();
+            if let Ok(mut waits) = waits.lock() {
+                waits.push((begun - submitted).as_nanos() as f64 / 1000.0);
+            }
+            while begun.elapsed() < Duration::from_micros(20) {
+                std::hint::spin_loop();
+            }
+        }))?;
+    }
+    while waits.lock().map_err(|_| "poisoned")?.len() < JOBS {
+        std::thread::yield_now();
+    }
+    let waits: Samples = waits.lock().map_err(|_| "poisoned")?.iter().copied().collect();
+    waits.quantile(0.99).ok_or_else(|| "no job ran".into())
+}
+
+fn per_second(nanos: &Samples) -> Samples {
+    let mut rates = Samples::new();
+    for q in 0..nanos.len() {
+        let at = q as f64 / (nanos.len().max(2) - 1) as f64;
+        rates.push(1e9 / nanos.quantile(at).unwrap_or(f64::NAN));
+    }
+    rates
+}
