@@ -4,8 +4,10 @@
 //! this checkout, the guide's own pipeline ask the same server for the same symbols.
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode, Stdio};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
@@ -19,7 +21,15 @@ struct Run {
     rss_mib: f64,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// As this program's first argument: run the rest as a command and say on standard error what it used. A process of its
+/// own, since the largest of all children of this one would be the compiler.
+const MEASURED: &str = "--measured";
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == MEASURED) {
+        return measured(args);
+    }
     let base_url = variable("TIDEMILL_TEST_PROVIDER_NGINX_OPEN")?;
     let symbols = PathBuf::from(variable("TIDEMILL_TEST_PROVIDER_SYMBOLS")?);
     let program = program()?;
@@ -42,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ours(&memory)
         .goal(64.0)
         .emit()?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn goal(row: Row, goal: Option<f64>) -> Row {
@@ -79,9 +89,10 @@ fn run(program: &Path, base_url: &str, symbols: &Path) -> Result<Run, Box<dyn Er
     );
     std::fs::write(&config, text)?;
     let (data, out) = (dir.path().join("data"), dir.path().join("summary.json"));
-    let before = cpu_s()?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(std::env::current_exe()?);
     command
+        .arg(MEASURED)
+        .arg(program)
         .args(["run", "--once", "--quiet", "--config"])
         .arg(&config)
         .arg("--data")
@@ -92,20 +103,30 @@ fn run(program: &Path, base_url: &str, symbols: &Path) -> Result<Run, Box<dyn Er
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDEMILL_")) {
         command.env_remove(name);
     }
-    let status = command.status()?;
-    let cpu_s = cpu_s()? - before;
-    if !status.success() {
-        return Err(format!("the collector ended with {status}").into());
+    let output = command.stderr(Stdio::piped()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("the collector ended with {}: {said}", output.status).into());
     }
+    let used =
+        said.lines().last().and_then(|line| line.split_once(' ')).ok_or("what the run used is missing")?;
     let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(&out)?)?;
     let number = |name: &str| summary[name].as_f64().ok_or_else(|| format!("the summary has no {name}"));
-    // The largest child so far is one of these runs; they hardly differ.
-    let rss_mib = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() as f64 / 1024.0;
-    Ok(Run { rows: number("rows_stored")?, elapsed_s: number("elapsed_s")?, cpu_s, rss_mib })
+    Ok(Run {
+        rows: number("rows_stored")?,
+        elapsed_s: number("elapsed_s")?,
+        cpu_s: used.0.parse::<f64>()? / 1e6,
+        rss_mib: used.1.parse::<f64>()? / 1024.0,
+    })
 }
 
-/// Processor time of all children that have ended, with their start and end.
-fn cpu_s() -> Result<f64, Box<dyn Error>> {
+/// Runs one command; the last line on standard error is its processor time in microseconds, start and end included, and
+/// its largest resident size in KiB.
+fn measured(mut args: impl Iterator<Item = OsString>) -> Result<ExitCode, Box<dyn Error>> {
+    let program = args.next().ok_or("a command is missing")?;
+    let status = Command::new(program).args(args).stdout(Stdio::null()).status()?;
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+    let cpu = usage.user_time() + usage.system_time();
+    writeln!(std::io::stderr(), "\n{} {}", cpu.num_microseconds(), usage.max_rss())?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
