@@ -65,6 +65,7 @@ mod permit;
 mod pool;
 mod queue;
 mod quota;
+mod shared;
 mod stamps;
 mod stats;
 #[cfg(feature = "tower")]

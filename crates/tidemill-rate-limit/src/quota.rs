@@ -1,5 +1,6 @@
 //! One limit as it stands for one key, or for all keys together: its window, its pace and its strict slots.
 
+use crate::core::Plain;
 use crate::learn::{Learner, Spacing};
 use crate::pace::Pace;
 use crate::window::{When, Window};
@@ -69,6 +70,26 @@ impl Quota {
                 None => window,
             },
         }
+    }
+
+    /// Whether `units` more may be sent, where the window alone holds.
+    #[inline]
+    pub(crate) fn has_room(&mut self, now: u64, units: u32, capacity: u32) -> bool {
+        self.window.has_room(now, units, capacity)
+    }
+
+    /// [`take`](Self::take) where the window alone holds.
+    #[inline]
+    pub(crate) fn take_plainly(&mut self, now: u64, units: u32, plain: &Plain) {
+        self.window.take(units);
+        self.pace = Pace::starting(now);
+        self.pace.take(now, plain.interval, units);
+    }
+
+    /// [`cool`](Self::cool) where the window alone holds.
+    #[inline]
+    pub(crate) fn cool_plainly(&mut self, counted_by: u64, units: u32, plain: &Plain) {
+        self.window.release(counted_by.saturating_add(plain.cooling), units);
     }
 
     /// Reserves `units` for a permit.
