@@ -241,8 +241,10 @@ impl Core {
     /// from that reset on, without waiting for a whole window after the answer.
     pub fn answered_with(&mut self, now: Duration, ticket: Ticket, outcome: Outcome, hints: Hints) {
         let now = nanos(now);
-        self.end(now, &ticket, outcome, self.told(now, hints));
+        let told = self.told(now, hints);
+        self.end(now, &ticket, outcome, told);
         if !matches!(outcome, Outcome::Unanswered | Outcome::Gateway | Outcome::Unsent) {
+            self.used_up(now, &ticket, &hints, told);
             self.hint(now, ticket.index(), hints);
         }
     }

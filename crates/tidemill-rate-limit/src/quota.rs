@@ -133,6 +133,25 @@ impl Quota {
         }
     }
 
+    /// The server has counted `count` units in this window, of which a request of `sent_at` was the last. What is more than
+    /// all of ours that it may have counted is others' and cools from now.
+    pub(crate) fn raise(
+        &mut self,
+        now: u64,
+        sent_at: u64,
+        count: u64,
+        told: Option<Told>,
+        learner: &Learner,
+    ) {
+        let ours = self.window.used(now) + self.window.freed_since(sent_at);
+        let others = count.min(u64::from(learner.current())).saturating_sub(ours);
+        if let Some(units) = u32::try_from(others).ok().filter(|units| *units > 0) {
+            let told = told.filter(|told| told.rule == self.rule).map(|told| told.ends);
+            self.window.take(units);
+            self.window.release(learner.free_at(now, told), units);
+        }
+    }
+
     /// Takes in a send of an earlier process, counted by `counted_by` at the latest; `now` is the start.
     pub(crate) fn restore(&mut self, counted_by: i128, units: u32, learner: &Learner) {
         let ahead = |at: i128| u64::try_from(at).ok().filter(|at| *at > 0);

@@ -181,6 +181,16 @@ impl Window {
         self.used - self.returns().map(|(_, units)| u64::from(units)).sum::<u64>()
     }
 
+    /// Units that came free after `since`, as far as their places in the ring were not needed again. Where they were, more
+    /// is out than is missed here.
+    pub(crate) fn freed_since(&self, since: u64) -> u64 {
+        let places = self.ring.len();
+        let freed =
+            (1..=places - self.len as usize).map(|back| (self.head as usize + places - back) % places);
+        let freed = freed.map(|place| self.ring[place]).take_while(|entry| entry.free_at > since);
+        freed.map(|entry| u64::from(entry.units)).sum()
+    }
+
     /// Times and units of the answered, soonest first.
     pub(crate) fn returns(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
         (0..self.len as usize).map(|i| self.get(i)).map(|entry| (entry.free_at, entry.units))

@@ -261,7 +261,7 @@ async fn the_free_key_is_taken_and_of_two_the_better() {
 async fn revoked_keys_are_never_used_again_and_drained_ones_only_after_their_reset() {
     let pool = pool(exact(10), 2);
     pool.acquire(ONE, NORMAL).await.unwrap().send().unwrap().answered(Outcome::Revoked).unwrap();
-    let hints = Hints { remaining: Some(0), reset: Some(ms(60_000)), limit: None };
+    let hints = Hints { remaining: Some(0), reset: Some(ms(60_000)), ..Hints::default() };
     let permit = pool.acquire(ONE, NORMAL).await.unwrap();
     assert_eq!(permit.key().get(), 1);
     permit.send().unwrap().answered_with(Outcome::OK, hints).unwrap();
