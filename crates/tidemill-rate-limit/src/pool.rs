@@ -1,7 +1,7 @@
 //! The async front: callers wait here, in order, for a permit on the best key.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use crate::learn::nanos;
 use crate::permit::{InFlight, Permit};
 use crate::queue::{Place, Waiter};
 use crate::shared::{Shared, State};
+use crate::stamps::History;
 use crate::stats::Stats;
 
 /// Keys and their quotas, shared by all who send requests; a clone is a handle to the same pool.
@@ -167,6 +168,12 @@ impl KeyPool {
     /// Holds a key back for a while, for instance because its quota is known to be drained.
     pub fn park(&self, key: KeyIndex, how_long: Duration) {
         self.change(|core, now| core.park(key, now + how_long));
+    }
+
+    /// Takes in what another process did with these keys before it handed them on, as the builder does with stamps: its
+    /// sends occupy their slots, and an unknown past is waited out. `wall` is what the wall clock shows now.
+    pub fn restore(&self, history: &History, wall: SystemTime) {
+        self.change(|core, now| core.restore(history, wall.checked_sub(now).unwrap_or(UNIX_EPOCH)));
     }
 
     /// Sets the size of limit number `limit` of the configuration; what was learned about it is forgotten.

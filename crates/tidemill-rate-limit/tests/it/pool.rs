@@ -75,6 +75,23 @@ async fn sending_in_one_step_waits_stamps_and_queues_like_both_steps() {
     assert!(bytes >= 32 + 3 * 16, "both sends and an answer are stamped: {bytes}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_handed_on_come_with_their_past() {
+    use tidemill_rate_limit::{History, Record};
+    let pool = pool(exact(2), 1);
+    sleep(ms(5000)).await;
+    let now = UNIX_EPOCH + ms(1_000_000);
+    let sent = Record::Sent { at: now - ms(700), key: 0, units: 1, ticket: 1 };
+    let answered = Record::Answered { at: now - ms(600), key: 0, units: 1, ticket: 1 };
+    let history = History { records: vec![sent, answered], unknown_until: None };
+    pool.restore(&History::from_bytes(&history.to_bytes()).unwrap(), now);
+    let _flight = pool.send(ONE, NORMAL).await.unwrap();
+    assert_eq!(pool.peek(ONE, NORMAL), Poll::At(ms(400)), "one of the two slots is theirs until then");
+    // Sent until a second ago, nobody knows what: deadline, straggler and window from there.
+    pool.restore(&History { records: Vec::new(), unknown_until: Some(now - ms(1000)) }, now);
+    assert_eq!(pool.peek(ONE, NORMAL), Poll::At(ms(35_000)));
+}
+
 /// What a future has to say now.
 async fn polled<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
