@@ -31,7 +31,9 @@ pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Res
         let servers = servers::for_tests(workspace)?;
         let mut command =
             workspace.cargo(["test", "--release", "--package", "tidemill-collector", "--test", "it", "--"]);
-        command.args([module, "--nocapture"]).envs(servers.variables());
+        // They wait for their servers most of the time: side by side, each with keys of its own.
+        let threads = if area == "providers" { "--test-threads=16" } else { "--test-threads=2" };
+        command.args([module, "--nocapture", threads]).envs(servers.variables());
         command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.unwrap_or(100).to_string());
         return process::run(&mut command);
     }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
+use tidemill_lease::Leases;
 use tidemill_metrics::Registry;
 use tidemill_shell::logs::Redactor;
 use tidemill_shell::signals::Shutdown;
@@ -53,6 +54,8 @@ pub struct Place {
     pub limited: bool,
     /// Tells when to stop.
     pub shutdown: Shutdown,
+    /// Where the right to spend a quota is kept, when several collectors share it.
+    pub leases: Option<Leases>,
 }
 
 impl Collector {
@@ -128,6 +131,7 @@ pub fn build_providers(
         limited: place.limited,
         registry,
         shutdown: &place.shutdown,
+        leases: place.leases.as_ref(),
     };
     let build = |provider: &crate::config::Provider| -> Result<Arc<Provider>> {
         let keys = keys::load(provider, &place.base, env)?;

@@ -86,7 +86,13 @@ fn base(configured: &Configured) -> PathBuf {
 /// The place of a command that sends nothing and so is never asked to stop.
 fn still(configured: &Configured, surroundings: &Surroundings) -> Place {
     let (shutdown, _) = Shutdown::manual();
-    Place { base: base(configured), redactor: surroundings.redactor.clone(), limited: true, shutdown }
+    Place {
+        base: base(configured),
+        redactor: surroundings.redactor.clone(),
+        limited: true,
+        shutdown,
+        leases: None,
+    }
 }
 
 /// What a command is asked for goes to standard output.

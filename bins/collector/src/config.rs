@@ -11,6 +11,7 @@ use tidemill_market::{Adapter, Calendar, Interval, Mapping};
 use tidemill_rate_limit::Limit;
 
 use crate::http;
+use crate::lease;
 
 /// The whole file. Every field has a default but the providers and datasets, without which there is nothing to do.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -20,6 +21,8 @@ pub struct Config {
     pub collector: Collector,
     /// Connections, timeouts and bounds of every HTTP client.
     pub http: http::Config,
+    /// Whether other collectors have the same keys.
+    pub lease: lease::Config,
     /// Who is asked.
     #[serde(rename = "provider")]
     pub providers: Vec<Provider>,
@@ -106,6 +109,9 @@ pub struct Provider {
     pub user_agent: Option<String>,
     /// Requests under way at once; default the client's limit per host.
     pub concurrency: Option<u32>,
+    /// What one request weighs in the limits, where the provider counts weights; then the used weights that its answers
+    /// tell are believed. Default 1, and they are not.
+    pub cost: Option<u32>,
     /// What the provider allows; none means no limit at all.
     #[serde(rename = "limit")]
     pub limits: Vec<Limit>,
@@ -203,6 +209,9 @@ impl Config {
         fault("dataset", !self.datasets.is_empty(), || {
             "is missing; add a [[dataset]] that names a provider".into()
         })?;
+        if let Some((field, problem)) = self.lease.wrong() {
+            return fault(&format!("lease.{field}"), false, || problem);
+        }
         let mut providers = HashSet::new();
         for (i, provider) in self.providers.iter().enumerate() {
             let path = format!("provider.{i}");

@@ -14,6 +14,7 @@ pub mod entry;
 pub mod grade;
 pub mod http;
 pub mod keys;
+pub mod lease;
 pub mod ledger;
 pub mod load;
 pub mod meters;

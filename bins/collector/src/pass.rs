@@ -20,6 +20,9 @@ use crate::plan::{Due, Item};
 use crate::report::{Failure, MISSING_NAMED, ResponseMs, Summary};
 use crate::work::{Bench, Done, Failed, Kept};
 
+/// How long giving a lease back may take; after that it runs out by itself.
+const HAND_BACK: Duration = Duration::from_secs(5);
+
 /// Runs one pass over `due`. Ends early when `shutdown` drains, when the store fails, or when no provider is left to ask.
 pub async fn run(
     collector: &mut Collector,
@@ -29,7 +32,7 @@ pub async fn run(
 ) -> Result<Summary> {
     let pool = pool(collector)?;
     for provider in &collector.providers {
-        provider.begin_pass();
+        provider.begin_pass().await;
     }
     let mut tally = Tally::begin(collector, &due);
     let mut load = Load::start();
@@ -69,6 +72,9 @@ pub async fn run(
         }
     }
     pool.close(Duration::ZERO).await;
+    for provider in &collector.providers {
+        provider.end_pass(HAND_BACK).await;
+    }
     collector.writer.publish().await?;
     load.finish();
     let summary = tally.finish(collector, &load);

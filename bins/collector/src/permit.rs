@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use tidemill_rate_limit::{Cost, Hints, KeyIndex, KeyPool, Outcome, Priority};
+use tidemill_rate_limit::{Cost, Hints, KeyIndex, KeyPool, Outcome, Permit, Priority};
 use tidemill_shell::signals::Shutdown;
 use tower::{Layer, Service};
 
 use crate::http::{Answer, Call, FetchError};
 use crate::keys::ApiKey;
+use crate::lease::{Spent, Tenancy};
 
 /// Stands in a call where the key belongs, until a permit says which one. No key and no symbol looks like it.
 pub const KEY_HERE: &str = "TIDEMILL-KEY-HERE";
@@ -29,6 +30,9 @@ pub enum PaidError {
     /// The quota is used up for longer than `collector.max_wait`.
     #[error("the quota is used up; the next request is allowed in {}", humantime::format_duration(whole(*.0)))]
     Drained(Duration),
+    /// Another collector has the keys for longer than `collector.max_wait`.
+    #[error("another collector has the keys since {} or longer", humantime::format_duration(whole(*.0)))]
+    Taken(Duration),
     /// The run is ending; nothing was sent.
     #[error("asked to stop")]
     Stopping,
@@ -54,6 +58,10 @@ pub trait Judge {
 pub struct Terms<J> {
     /// Whom to ask.
     pub pool: KeyPool,
+    /// What one request weighs.
+    pub cost: Cost,
+    /// The right to spend the quota, when several collectors share it.
+    pub tenancy: Option<Arc<Tenancy>>,
     /// The keys, in the pool's order.
     pub keys: Arc<Wallet>,
     /// Longest wait for a permit.
@@ -117,7 +125,7 @@ where
 {
     async fn pay(mut self, call: Call) -> Result<Answer, PaidError> {
         let terms = &self.terms;
-        let permit = permit(&terms.pool, terms.max_wait, &terms.shutdown).await?;
+        let permit = terms.permit().await?;
         let key = permit.key();
         let paid = terms.keys.put(key, call);
         let seen = paid.clone();
@@ -138,22 +146,39 @@ where
     }
 }
 
-/// Waits for a permit, or says that the quota is used up for longer than `max_wait`, or that the run ends.
-async fn permit(
-    pool: &KeyPool,
-    max_wait: Duration,
-    shutdown: &Shutdown,
-) -> Result<tidemill_rate_limit::Permit, PaidError> {
-    use tidemill_rate_limit::Poll as Wait;
-    match pool.peek(Cost::ONE, Priority::Normal) {
-        Wait::At(wait) if wait > max_wait => return Err(PaidError::Drained(wait)),
-        _ => {}
+impl<J> Terms<J> {
+    /// Waits until the quota is ours to spend and lets one request go, or says which of the two takes longer than
+    /// `max_wait`, or that the run ends.
+    async fn permit(&self) -> Result<Permit, PaidError> {
+        let Some(tenancy) = &self.tenancy else { return self.slot().await };
+        loop {
+            match tenancy.ready(self.max_wait, &self.shutdown).await {
+                Ok(()) => {}
+                Err(Spent::ByAnother) => return Err(PaidError::Taken(self.max_wait)),
+                Err(Spent::Stopping) => return Err(PaidError::Stopping),
+            }
+            let permit = self.slot().await?;
+            // While it waited for a slot, the lease may have been lost; the permit is then given back.
+            if tenancy.may_act() {
+                return Ok(permit);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
-    tokio::select! {
-        biased;
-        () = shutdown.draining() => Err(PaidError::Stopping),
-        permit = pool.acquire(Cost::ONE, Priority::Normal) => Ok(permit?),
-        () = tokio::time::sleep(max_wait) => Err(PaidError::Drained(max_wait)),
+
+    async fn slot(&self) -> Result<Permit, PaidError> {
+        use tidemill_rate_limit::Poll as Wait;
+        let Self { pool, cost, max_wait, shutdown, .. } = self;
+        match pool.peek(*cost, Priority::Normal) {
+            Wait::At(wait) if wait > *max_wait => return Err(PaidError::Drained(wait)),
+            _ => {}
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.draining() => Err(PaidError::Stopping),
+            permit = pool.acquire(*cost, Priority::Normal) => Ok(permit?),
+            () = tokio::time::sleep(*max_wait) => Err(PaidError::Drained(*max_wait)),
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use http::Uri;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use tidemill_lease::Leases;
 use tidemill_market::{Adapter, Ask, Class, Reading, Refused};
 use tidemill_metrics::{Counter, Histogram, Registry};
-use tidemill_rate_limit::{FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
+use tidemill_rate_limit::{Cost, FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
 use tidemill_shell::signals::Shutdown;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
@@ -18,6 +19,7 @@ use crate::config::{Collector, Provider as Config};
 use crate::dataset::Dataset;
 use crate::http::{self as wire, Answer, Attempt, Call, Redirect, RedirectLayer};
 use crate::keys::ApiKey;
+use crate::lease::{Past, Tenancy};
 use crate::permit::{Judge, KEY_HERE, Paid, PaidError, PermitLayer, Terms, Wallet};
 use crate::report::{KeySummary, ProviderSummary};
 
@@ -39,6 +41,7 @@ pub struct Provider {
     drained: AtomicBool,
     limited: bool,
     wallet: Arc<Wallet>,
+    tenancy: Option<Arc<Tenancy>>,
 }
 
 /// What all providers of a collector are built with.
@@ -56,6 +59,8 @@ pub struct Given<'a> {
     pub registry: &'a Registry,
     /// Ends the waiting for permits.
     pub shutdown: &'a Shutdown,
+    /// Where the right to spend a quota is kept, when several collectors share it.
+    pub leases: Option<&'a Leases>,
 }
 
 /// Scheme, authority and leading path of every request.
@@ -70,6 +75,8 @@ struct Base {
 #[derive(Debug)]
 pub struct Counts {
     keys: Vec<KeyCounts>,
+    /// Whether the limits are counted in the weights that answers tell.
+    weighs: bool,
     /// From request to answer, seconds; answers only.
     pub response: Histogram,
     /// Attempts without an answer.
@@ -122,19 +129,34 @@ impl Provider {
             ..tidemill_rate_limit::Config::default()
         };
         let mut builder = KeyPool::builder(quota).key_names(keys.iter().map(ApiKey::expose));
+        let mut past = None;
         if let Some(state) = state.filter(|_| remembers) {
             std::fs::create_dir_all(state).with_context(|| format!("cannot create {}", state.display()))?;
-            builder = builder.stamps(FileStamps::open(state.join(format!("{}.stamps", config.name)))?);
+            let stamps = Past::of(FileStamps::open(state.join(format!("{}.stamps", config.name)))?);
+            builder = builder.stamps(stamps.clone());
+            past = Some(stamps);
         }
         let pool = builder.build()?;
+        let tenancy = match given.leases.zip(past) {
+            Some((leases, past)) => {
+                let leases = leases.clone();
+                let tenancy = Tenancy::new(leases, &config.name, pool.clone(), past, config.concurrency)?;
+                Some(Arc::new(tenancy))
+            }
+            None => None,
+        };
         let mut http = http.clone();
         if let Some(agent) = &config.user_agent {
             http.user_agent.clone_from(agent);
         }
-        let counts = Arc::new(Counts::new(given.registry, &config.name, keys.len())?);
+        let mut counts = Counts::new(given.registry, &config.name, keys.len())?;
+        counts.weighs = config.cost.is_some();
+        let counts = Arc::new(counts);
         let wallet = Arc::new(Wallet::new(keys));
         let permit = PermitLayer(Arc::new(Terms {
             pool: pool.clone(),
+            cost: Cost::new(config.cost.unwrap_or(1)),
+            tenancy: tenancy.clone(),
             keys: Arc::clone(&wallet),
             max_wait: collector.max_wait,
             shutdown: given.shutdown.clone(),
@@ -155,6 +177,7 @@ impl Provider {
             drained: AtomicBool::new(false),
             limited,
             wallet,
+            tenancy,
         })
     }
 
@@ -186,10 +209,20 @@ impl Provider {
         Some(format!("the provider is down, {failures} failures in a row; the last: {last}"))
     }
 
-    /// A new pass begins: what was given up is tried again.
-    pub fn begin_pass(&self) {
+    /// A new pass begins: what was given up is tried again, and the right to send is asked for.
+    pub async fn begin_pass(&self) {
         self.failures_in_a_row.store(0, Ordering::Relaxed);
         self.drained.store(false, Ordering::Relaxed);
+        if let Some(tenancy) = &self.tenancy {
+            tenancy.begin().await;
+        }
+    }
+
+    /// The pass has ended: the right to send is given back, which takes at most `deadline`.
+    pub async fn end_pass(&self, deadline: Duration) {
+        if let Some(tenancy) = &self.tenancy {
+            tenancy.end(deadline).await;
+        }
     }
 
     /// Asks once, redirects included. Waits for permits as long as it must.
@@ -242,7 +275,7 @@ impl Provider {
                 self.fail(self.scrub(&format!("HTTP {}: {said}", read.status)));
             }
             Ok(_) => self.failures_in_a_row.store(0, Ordering::Relaxed),
-            Err(PaidError::Drained(_)) => self.drained.store(true, Ordering::Relaxed),
+            Err(PaidError::Drained(_) | PaidError::Taken(_)) => self.drained.store(true, Ordering::Relaxed),
             Err(PaidError::Fetch(error)) => {
                 self.counts.unanswered.inc();
                 self.fail(error.to_string());
@@ -310,6 +343,7 @@ impl Counts {
         let of = [("provider", provider)];
         Ok(Self {
             keys: (0..keys).map(key).collect::<Result<_>>()?,
+            weighs: false,
             response: registry
                 .histogram("request_duration_seconds", "From the request to the last byte of its answer.")
                 .with(&of)?,
@@ -349,7 +383,7 @@ impl Judge for Counts {
         let status = answer.status.as_u16();
         let elsewhere = answer.status.is_redirection();
         let Some(asked) = call.extensions.get::<Asked>().filter(|_| !elsewhere) else {
-            return (Outcome::Counted { status }, reader.hints());
+            return (Outcome::Counted { status }, self.hints(&reader));
         };
         self.response.observe(answer.received_at.saturating_duration_since(answer.sent_at).as_secs_f64());
         let read = asked.read(answer);
@@ -360,7 +394,15 @@ impl Judge for Counts {
             key.refused.inc();
         }
         answer.extensions.insert(Arc::new(read));
-        (outcome, reader.hints())
+        (outcome, self.hints(&reader))
+    }
+}
+
+impl Counts {
+    /// What the headers say, as far as it is in the unit of the limits.
+    fn hints(&self, reader: &headers::Reader) -> Hints {
+        let hints = reader.hints();
+        if self.weighs { hints } else { Hints { used: [None; 4], ..hints } }
     }
 }
 

@@ -176,7 +176,9 @@ impl Bench {
     fn no_answer(&self, error: PaidError) -> JobError {
         let failed = |why: String| Failed::NoAnswer { provider: self.provider.name.clone(), why };
         match error {
-            PaidError::Drained(_) | PaidError::Stopping => self.given_up(error.to_string()),
+            PaidError::Drained(_) | PaidError::Taken(_) | PaidError::Stopping => {
+                self.given_up(error.to_string())
+            }
             PaidError::Fetch(error) if error.is_retryable() => JobError::retriable(failed(error.to_string())),
             PaidError::Fetch(error) => JobError::fatal(failed(error.to_string())),
             PaidError::BadRequest(why) => JobError::fatal(failed(why)),

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use crate::config::Config;
 use crate::core::Core;
 use crate::error::{Cause, Error};
-use crate::pool::{KeyPool, Shared};
+use crate::pool::KeyPool;
+use crate::shared::Shared;
 use crate::stamps::Stamps;
 
 /// Builds a [`KeyPool`].

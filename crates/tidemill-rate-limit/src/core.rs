@@ -4,11 +4,13 @@ mod choose;
 mod ending;
 mod forecast;
 mod lesson;
+mod plain;
 mod restore;
 
 use std::time::Duration;
 
 use self::choose::Denied;
+pub(crate) use self::plain::Plain;
 use crate::config::{Config, Limit, Scope};
 use crate::error::Error;
 use crate::key::{Key, KeyIndex, KeyState, NEVER};
@@ -138,6 +140,8 @@ pub struct Core {
     /// Where the choice among very many keys begins.
     cursor: usize,
     denied: Option<Denied>,
+    plain: Option<Plain>,
+    largest: u32,
 }
 
 impl Core {
@@ -164,7 +168,10 @@ impl Core {
             never_left: 0,
             cursor: 0,
             denied: None,
+            plain: None,
+            largest: u32::MAX,
         };
+        core.simplify();
         for i in 0..keys {
             core.push_key(Duration::ZERO, i as u32, (i, keys));
         }
@@ -223,7 +230,7 @@ impl Core {
     }
 
     /// The request ended now.
-    #[inline]
+    #[inline(always)]
     pub fn answered(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
         self.end(nanos(now), &ticket, outcome, None);
     }
@@ -234,8 +241,10 @@ impl Core {
     /// from that reset on, without waiting for a whole window after the answer.
     pub fn answered_with(&mut self, now: Duration, ticket: Ticket, outcome: Outcome, hints: Hints) {
         let now = nanos(now);
-        self.end(now, &ticket, outcome, self.told(now, hints));
+        let told = self.told(now, hints);
+        self.end(now, &ticket, outcome, told);
         if !matches!(outcome, Outcome::Unanswered | Outcome::Gateway | Outcome::Unsent) {
+            self.used_up(now, &ticket, &hints, told);
             self.hint(now, ticket.index(), hints);
         }
     }
@@ -280,6 +289,7 @@ impl Core {
             for quota in all.filter(|quota| quota.rule == limit) {
                 quota.resized(&self.rules[limit]);
             }
+            self.simplify();
         }
     }
 
@@ -287,6 +297,7 @@ impl Core {
     pub fn set_concurrency(&mut self, concurrency: Option<u32>) {
         self.denied = None;
         self.concurrency = concurrency.map(|cap| cap.max(1));
+        self.simplify();
     }
 
     /// Requests that were sent and not answered.
@@ -307,7 +318,7 @@ impl Core {
         });
         Stats {
             sent: sum(|key| key.sent),
-            answered: sum(|key| key.answered),
+            answered: sum(|key| key.answers),
             refused: sum(|key| key.refused),
             unanswered: sum(|key| key.unanswered),
             refunded: self.refunded,
@@ -323,12 +334,9 @@ impl Core {
 
 impl Core {
     /// The largest cost that can ever be granted.
-    pub(crate) fn largest(&self) -> Option<u32> {
-        self.rules
-            .iter()
-            .zip(&self.reserves)
-            .map(|(rule, reserve)| rule.declared() - reserve.min(&rule.declared()))
-            .min()
+    #[inline]
+    pub(crate) fn largest(&self) -> u32 {
+        self.largest
     }
 
     pub(crate) fn set_key_id(&mut self, key: usize, id: u32) {
@@ -358,8 +366,9 @@ impl Core {
         KeyIndex(self.keys.len() - 1)
     }
 
-    /// A spacing may have become stricter.
+    /// A limit may have become another, or its spacing stricter.
     fn respace(&mut self) {
+        self.simplify();
         for quota in self.keys.iter_mut().flat_map(|key| &mut key.quotas).chain(&mut self.shared) {
             quota.respaced(&self.rules[quota.rule]);
         }
@@ -379,7 +388,7 @@ impl Core {
         let key = &self.keys[index];
         KeyStats {
             sent: key.sent,
-            answered: key.answered,
+            answered: key.answers,
             refused: key.refused,
             unanswered: key.unanswered,
             in_flight: key.in_flight,

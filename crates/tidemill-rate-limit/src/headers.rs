@@ -1,7 +1,8 @@
-//! What servers say about their quota in headers: `Retry-After`, `RateLimit`, `X-RateLimit-*`, `X-MBX-USED-WEIGHT-*`.
+//! What servers say about their quota in headers: `Retry-After`, `RateLimit`, `X-RateLimit-*`, `X-MBX-USED-WEIGHT-*`; feature
+//! `headers`.
 //!
 //! The functions take the text of a header and give plain numbers; unknown or malformed text gives nothing. None
-//! panics and none allocates.
+//! panics and none allocates, and time and memory are bounded by the length of the text.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,9 +20,17 @@
 //! assert_eq!(reader.retry_after(), Some(Duration::from_secs(2)));
 //! ```
 
+mod date;
+mod ratelimit;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::outcome::Hints;
+use self::date::imf_fixdate;
+use self::ratelimit::Quotas;
+use crate::outcome::{Hints, Used};
+
+/// What stands before the window in the header that tells a used weight.
+const USED_WEIGHT: &str = "x-mbx-used-weight-";
 
 /// Longest wait that is believed: a year.
 const LONGEST_S: u64 = 366 * 86_400;
@@ -46,48 +55,62 @@ impl RetryAfter {
     }
 }
 
-/// Gathers what the headers of one answer say; give it each header in turn.
+/// Gathers what the headers of one answer say; give it each header in turn, in any order.
+///
+/// Of several quotas in `RateLimit` the one with the least left is kept, unless `RateLimit-Policy` counts it in another
+/// unit than requests. The first four quotas and used weights are read, the rest are not.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
     now: SystemTime,
     hints: Hints,
     retry_after: Option<Duration>,
-    used_weight: Option<u64>,
+    quotas: Quotas,
 }
 
 impl Reader {
     /// A reader of headers that arrived at `now`.
     pub fn new(now: SystemTime) -> Self {
-        Self { now, hints: Hints::default(), retry_after: None, used_weight: None }
+        Self { now, hints: Hints::default(), retry_after: None, quotas: Quotas::default() }
     }
 
-    /// Takes in one header; names are compared without regard to case, and of several quotas the one with the least
-    /// left is kept.
+    /// Takes in one header; names are compared without regard to case.
     pub fn header(&mut self, name: &str, value: &str) {
         let value = value.trim();
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if is("retry-after") {
             self.retry_after = RetryAfter::parse(value, self.now);
         } else if is("ratelimit") {
-            self.structured(value);
+            self.quotas.state(value);
+        } else if is("ratelimit-policy") {
+            self.quotas.policy(value);
         } else if is("x-ratelimit-limit") || is("ratelimit-limit") {
-            self.hints.limit = number(value).or(self.hints.limit);
+            // An early draft lists its windows behind the number.
+            let first = value.split(',').next().unwrap_or(value);
+            self.hints.limit = number(first.trim_end()).or(self.hints.limit);
         } else if is("x-ratelimit-remaining") || is("ratelimit-remaining") {
             // Some servers go below zero.
             let left = if value.starts_with('-') { Some(0) } else { number(value) };
             self.hints.remaining = left.or(self.hints.remaining);
         } else if is("x-ratelimit-reset") || is("ratelimit-reset") {
             self.hints.reset = self.reset(value).or(self.hints.reset);
-        } else if name.len() > 18
-            && name.get(..18).is_some_and(|head| head.eq_ignore_ascii_case("x-mbx-used-weight-"))
+        } else if let Some((head, window)) = name.split_at_checked(USED_WEIGHT.len())
+            && head.eq_ignore_ascii_case(USED_WEIGHT)
+            && let Some((per, count)) = interval(window).zip(number(value))
         {
-            self.used_weight = number(value).max(self.used_weight);
+            self.used(Used { count, per: Some(per) });
         }
     }
 
-    /// Limit, remaining and reset.
+    /// What was said of the quota.
     pub fn hints(&self) -> Hints {
-        self.hints
+        let mut hints = self.hints;
+        if let Some(told) = self.quotas.scarcest() {
+            hints.limit = hints.limit.or(told.limit);
+            hints.remaining = hints.remaining.or(told.remaining);
+            hints.reset = hints.reset.or(told.reset);
+            hints.per = hints.per.or(told.per);
+        }
+        hints
     }
 
     /// The wait that `Retry-After` asks for.
@@ -95,27 +118,15 @@ impl Reader {
         self.retry_after
     }
 
-    /// The largest of the used weights (`X-MBX-USED-WEIGHT-1M` and its like).
-    pub fn used_weight(&self) -> Option<u64> {
-        self.used_weight
-    }
-
-    /// `RateLimit: "name";r=10;t=30, "other";r=3;t=3600`, as in draft-ietf-httpapi-ratelimit-headers.
-    fn structured(&mut self, value: &str) {
-        for policy in value.split(',') {
-            let (mut remaining, mut reset) = (None, None);
-            for parameter in policy.split(';').skip(1) {
-                match parameter.trim().split_once('=') {
-                    Some(("r", left)) => remaining = number(left),
-                    Some(("t", wait)) => reset = seconds(wait),
-                    _ => {}
-                }
-            }
-            let Some(left) = remaining else { continue };
-            if self.hints.remaining.is_none_or(|least| left < least) {
-                self.hints.remaining = Some(left);
-                self.hints.reset = reset;
-            }
+    /// Of one window the largest count is kept, for a proxy may have added its own.
+    fn used(&mut self, used: Used) {
+        let places = &mut self.hints.used;
+        let same = places.iter().position(|place| place.is_some_and(|other| other.per == used.per));
+        let place = same.or_else(|| places.iter().position(Option::is_none));
+        if let Some(place) = place.and_then(|place| places.get_mut(place))
+            && place.is_none_or(|other| other.count < used.count)
+        {
+            *place = Some(used);
         }
     }
 
@@ -135,6 +146,20 @@ impl Reader {
     }
 }
 
+/// The window of `X-MBX-USED-WEIGHT-1M`: a number of seconds, minutes, hours or days.
+fn interval(text: &str) -> Option<Duration> {
+    let (count, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" | "S" => 1,
+        "m" | "M" => 60,
+        "h" | "H" => 3_600,
+        "d" | "D" => 86_400,
+        _ => return None,
+    };
+    let seconds = number(count)?.checked_mul(unit)?;
+    (1..=LONGEST_S).contains(&seconds).then(|| Duration::from_secs(seconds))
+}
+
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
     // `parse` would take a sign.
@@ -148,44 +173,16 @@ fn seconds(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let whole = number(whole)?.min(LONGEST_S);
-    number(fraction.get(..fraction.len().min(18)).unwrap_or("x"))?;
+    // `number` would take blanks around the digits.
+    if fraction.is_empty() || fraction.len() > 64 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let mut ms = 0;
     for (place, digit) in fraction.bytes().take(3).enumerate() {
         ms += u64::from(digit - b'0') * [100, 10, 1][place];
     }
     let rest = fraction.bytes().skip(3).any(|digit| digit != b'0');
     Some(Duration::from_secs(whole) + Duration::from_millis(ms + u64::from(rest)))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, RFC 9110 section 5.6.7.
-fn imf_fixdate(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let text = text.as_bytes();
-    if text.len() != 29 || !text.is_ascii() || &text[3..5] != b", " || &text[25..] != b" GMT" {
-        return None;
-    }
-    let part = |range: std::ops::Range<usize>| std::str::from_utf8(&text[range]).ok();
-    let figure = |range| number(part(range)?);
-    let day = figure(5..7)?;
-    let month = MONTHS.iter().position(|name| part(8..11) == Some(name))? as u64 + 1;
-    let year = figure(12..16)?;
-    let (hour, minute, second) = (figure(17..19)?, figure(20..22)?, figure(23..25)?);
-    if year < 1970 || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let days = days_from_civil(year, month, day)?;
-    Some(UNIX_EPOCH + Duration::from_secs(days * 86_400 + hour * 3_600 + minute * 60 + second))
-}
-
-/// Days from 1970-01-01, by Howard Hinnant's algorithm with years that begin in March.
-fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year / 400;
-    let of_era = year % 400;
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    (era * 146_097 + of_era).checked_sub(719_468)
 }
 
 #[cfg(test)]
@@ -231,6 +228,7 @@ mod tests {
             "soon",
             "1.",
             ".5",
+            "5.  5",
             "Sun, 06 Nov 1994 25:49:37 GMT",
             "\u{1F980}".repeat(8).as_str(),
         ] {
@@ -243,7 +241,7 @@ mod tests {
     fn the_common_families_are_read() {
         let haproxy =
             read(&[("X-RateLimit-Limit", "75"), ("X-RateLimit-Remaining", "-1"), ("Retry-After", "1")]);
-        assert_eq!(haproxy.hints(), Hints { limit: Some(75), remaining: Some(0), reset: None });
+        assert_eq!(haproxy.hints(), Hints { limit: Some(75), remaining: Some(0), ..Hints::default() });
         let ietf = read(&[("RateLimit", r#""burst";r=9;t=1, "day";r=2;t=3600"#)]);
         assert_eq!(ietf.hints().remaining, Some(2));
         assert_eq!(ietf.hints().reset, Some(Duration::from_secs(3600)));
@@ -262,17 +260,23 @@ mod tests {
         assert_eq!(late.hints().reset, Some(Duration::from_secs(30)));
         late.header("x-ratelimit-reset", "1700000040000");
         assert_eq!(late.hints().reset, Some(Duration::from_secs(40)));
-        assert_eq!(
-            read(&[("X-MBX-USED-WEIGHT-1M", "148"), ("x-mbx-used-weight", "9")]).used_weight(),
-            Some(148)
-        );
-    }
-
-    #[test]
-    fn the_calendar_is_right() {
-        assert_eq!(days_from_civil(1970, 1, 1), Some(0));
-        assert_eq!(days_from_civil(2000, 3, 1), Some(11_017));
-        assert_eq!(days_from_civil(2026, 11, 20), Some(20_777));
+        let used = |headers: &[(&str, &str)]| {
+            read(headers)
+                .hints()
+                .used
+                .map(|used| used.map(|used| (used.count, used.per.map(|per| per.as_secs()))))
+        };
+        let binance = [
+            ("x-mbx-used-weight", "148"),
+            ("X-MBX-USED-WEIGHT-1M", "148"),
+            ("X-MBX-USED-WEIGHT-1m", "149"),
+            ("x-mbx-used-weight-6h", "2000"),
+            ("x-mbx-used-weight-1y", "5"),
+            ("x-mbx-used-weight-0s", "5"),
+            ("x-mbx-used-weight-m", "5"),
+            ("x-mbx-used-weight-1d", "-5"),
+        ];
+        assert_eq!(used(&binance), [Some((149, Some(60))), Some((2000, Some(21_600))), None, None]);
     }
 
     proptest! {

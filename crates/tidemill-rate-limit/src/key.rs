@@ -55,7 +55,7 @@ pub(crate) struct Key {
     pub(crate) last_sent: u64,
     pub(crate) in_flight: u32,
     pub(crate) sent: u64,
-    pub(crate) answered: u64,
+    pub(crate) answers: u64,
     pub(crate) refused: u64,
     pub(crate) unanswered: u64,
     pub(crate) health: Health,
@@ -73,7 +73,7 @@ impl Key {
             last_sent: NEVER,
             in_flight: 0,
             sent: 0,
-            answered: 0,
+            answers: 0,
             refused: 0,
             unanswered: 0,
             health: Health::default(),
@@ -84,6 +84,16 @@ impl Key {
     #[inline]
     pub(crate) fn gap(&self, now: u64) -> u64 {
         if self.last_sent == NEVER { NEVER } else { now.saturating_sub(self.last_sent) }
+    }
+
+    /// An answer that was no refusal.
+    #[inline]
+    pub(crate) fn answered(&mut self, now: u64, sent_at: u64, status: u16) {
+        self.in_flight -= 1;
+        self.answers += 1;
+        self.refused_in_row = 0;
+        self.known = true;
+        self.health.answered(now - sent_at, status < 500);
     }
 
     pub(crate) fn state(&self, now: u64) -> KeyState {

@@ -3,6 +3,7 @@
 use crate::adaptive::Adapting;
 use crate::calendar::Calendar;
 use crate::config::{Config, Limit, Model};
+use crate::core::Plain;
 
 /// Windows longer than this are not paced: a daily quota is not meant to be spread over the day.
 const PACED_UP_TO: u64 = 600_000_000_000;
@@ -283,6 +284,21 @@ impl Learner {
     #[inline]
     pub(crate) fn settled(&self) -> bool {
         !self.unknown && self.current == self.declared
+    }
+
+    /// The limit as it is where there is nothing to pace, to learn or to look up.
+    pub(crate) fn plain(&self, reserve: u32) -> Option<Plain> {
+        let plain = self.settled()
+            && self.spacing == Spacing::Free
+            && self.calendar.is_none()
+            && self.adapting.is_none();
+        plain.then(|| Plain {
+            capacity: self.current.saturating_sub(reserve).max(1),
+            urgent: self.current,
+            cooling: self.per_with_margin,
+            interval: self.interval,
+            share: self.share,
+        })
     }
 
     /// How often something was learned.

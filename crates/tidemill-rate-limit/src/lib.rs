@@ -32,7 +32,7 @@
 //! # What is where
 //! - [`Config`] and [`Limit`]: what the server allows; several windows at once, on the key, the account or the address.
 //! - [`KeyPool`]: callers wait here, by [`Priority`] and in order; [`Permit`] and [`InFlight`] are what they get.
-//! - [`Outcome`] and [`Hints`]: how it ended, as numbers; [`headers`] reads them from the usual headers.
+//! - [`Outcome`] and [`Hints`]: how it ended, as numbers. Feature `headers`: reads them from the usual headers.
 //! - [`Calendar`], [`Zone`]: quotas counted by the day of a zone. [`Adaptive`]: for quotas nobody knows; off by default.
 //! - Feature `tower`: a layer for clients built of services.
 //! - [`FileStamps`]: what a restarted process must know, so that it is not refused either.
@@ -56,6 +56,7 @@ mod calendar;
 mod config;
 mod core;
 mod error;
+#[cfg(feature = "headers")]
 pub mod headers;
 mod key;
 mod learn;
@@ -65,6 +66,7 @@ mod permit;
 mod pool;
 mod queue;
 mod quota;
+mod shared;
 mod stamps;
 mod stats;
 #[cfg(feature = "tower")]
@@ -78,7 +80,7 @@ pub use calendar::{Calendar, Zone};
 pub use config::{Config, Limit, Model, Scope};
 pub use error::{Error, ErrorKind};
 pub use key::{KeyIndex, KeyState};
-pub use outcome::{Hints, Outcome};
+pub use outcome::{Hints, Outcome, Used};
 pub use permit::{InFlight, Permit};
 pub use pool::{KeyPool, Report};
 pub use stamps::{FileStamps, History, Record, Stamps};

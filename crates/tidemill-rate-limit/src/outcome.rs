@@ -39,8 +39,7 @@ impl Outcome {
     /// A final answer of status 200.
     pub const OK: Self = Self::Counted { status: 200 };
 
-    /// The usual reading of an HTTP status; `retry_after` as [`RetryAfter::parse`](crate::headers::RetryAfter)
-    /// gives it. 401 is read as revoked, 403 is not: too many servers use it for other things.
+    /// The usual reading of an HTTP status; `retry_after` as `headers::RetryAfter::parse` gives it. 401 is read as revoked, 403 is not: too many servers use it for other things.
     pub fn from_status(status: u16, retry_after: Option<Duration>) -> Self {
         match status {
             429 => Self::Refused { retry_after, limit: None },
@@ -52,7 +51,7 @@ impl Outcome {
     }
 }
 
-/// What the headers of an answer say about the quota; see [`headers`](crate::headers).
+/// What an answer says about the quota, as numbers; the feature `headers` reads them from the usual headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hints {
     /// The size of the quota.
@@ -61,4 +60,18 @@ pub struct Hints {
     pub remaining: Option<u64>,
     /// From now until it is restored.
     pub reset: Option<Duration>,
+    /// Length of its window.
+    pub per: Option<Duration>,
+    /// What the server has counted in its windows, this request included. Where it is more than we know of, others
+    /// spend the same quota, and our count is raised.
+    pub used: [Option<Used>; 4],
+}
+
+/// How much of a window a server has counted, by all who use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// Units.
+    pub count: u64,
+    /// Length of the window: that of a limit of the configuration. Not known: that of the only one.
+    pub per: Option<Duration>,
 }

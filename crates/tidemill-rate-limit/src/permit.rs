@@ -7,7 +7,7 @@ use crate::core::Ticket;
 use crate::error::Error;
 use crate::key::KeyIndex;
 use crate::outcome::{Hints, Outcome};
-use crate::pool::Shared;
+use crate::shared::Shared;
 
 /// Leave to send one request with one key. Dropped unsent, it gives everything back.
 #[derive(Debug)]
@@ -75,6 +75,10 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    pub(crate) fn new(shared: Arc<Shared>, ticket: Ticket) -> Self {
+        Self { held: Some((shared, ticket)), number: 0 }
+    }
+
     /// The key it was sent with.
     pub fn key(&self) -> KeyIndex {
         self.held.as_ref().map_or(KeyIndex(0), |(_, ticket)| ticket.key())
@@ -85,8 +89,8 @@ impl InFlight {
     /// # Errors
     /// `Stamps` when the end could not be written. The pool has taken the answer in all the same; after a restart
     /// the slot merely counts as unanswered.
-    pub fn answered(self, outcome: Outcome) -> Result<(), Error> {
-        self.answered_with(outcome, Hints::default())
+    pub fn answered(mut self, outcome: Outcome) -> Result<(), Error> {
+        self.end(outcome, None)
     }
 
     /// The request ended now, and its headers said more.
@@ -94,6 +98,10 @@ impl InFlight {
     /// # Errors
     /// As [`answered`](Self::answered).
     pub fn answered_with(mut self, outcome: Outcome, hints: Hints) -> Result<(), Error> {
+        self.end(outcome, Some(&hints))
+    }
+
+    fn end(&mut self, outcome: Outcome, hints: Option<&Hints>) -> Result<(), Error> {
         match self.held.take() {
             Some((shared, ticket)) => shared.ended(ticket, self.number, outcome, hints),
             None => Ok(()),
@@ -103,9 +111,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if let Some((shared, ticket)) = self.held.take() {
-            // Nothing is written for a request without an answer, except that its key may now be held.
-            let _ = shared.ended(ticket, self.number, Outcome::Unanswered, Hints::default());
-        }
+        // Nothing is written for a request without an answer, except that its key may now be held.
+        let _ = self.end(Outcome::Unanswered, None);
     }
 }

@@ -1,21 +1,21 @@
 //! The async front: callers wait here, in order, for a permit on the best key.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::builder::Builder;
 use crate::config::Config;
-use crate::core::{Core, Cost, Poll, Priority, Ticket};
+use crate::core::{Core, Cost, Poll, Priority};
 use crate::error::{Cause, Error};
 use crate::key::KeyIndex;
 use crate::learn::nanos;
-use crate::outcome::{Hints, Outcome};
-use crate::permit::Permit;
-use crate::queue::{Place, Queue, Waiter};
-use crate::stamps::{Record, Stamps};
+use crate::permit::{InFlight, Permit};
+use crate::queue::{Place, Waiter};
+use crate::shared::{Shared, State};
+use crate::stamps::History;
 use crate::stats::Stats;
 
 /// Keys and their quotas, shared by all who send requests; a clone is a handle to the same pool.
@@ -90,6 +90,43 @@ impl KeyPool {
         }
     }
 
+    /// [`acquire`](Self::acquire) and [`Permit::send`] in one step, for callers who send at once: one lock and one look at
+    /// the clock where a key is free.
+    ///
+    /// # Errors
+    /// As both.
+    pub async fn send(&self, cost: Cost, priority: Priority) -> Result<InFlight, Error> {
+        match self.try_send(cost, priority)? {
+            Some(flight) => Ok(flight),
+            None => self.acquire(cost, priority).await?.send(),
+        }
+    }
+
+    /// [`try_acquire`](Self::try_acquire) and [`Permit::send`] in one step.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn try_send(&self, cost: Cost, priority: Priority) -> Result<Option<InFlight>, Error> {
+        let shared = &self.shared;
+        if shared.stamps.is_some() {
+            return self.try_acquire(cost, priority)?.map(Permit::send).transpose();
+        }
+        let mut state = shared.state();
+        shared.check(&state, cost)?;
+        let now = shared.look(&mut state);
+        if !state.queue.is_empty() && !state.queue.leads(state.queue.place(nanos(now), priority)) {
+            return Ok(None);
+        }
+        match state.core.try_send(now, cost, priority) {
+            Ok(ticket) => {
+                drop(state);
+                Ok(Some(InFlight::new(Arc::clone(shared), ticket)))
+            }
+            Err(Poll::NoKeys) => Err(Cause::NoKeys.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// When a request of `cost` could be sent if nobody waited, without taking anything. Times count from now.
     pub fn peek(&self, cost: Cost, priority: Priority) -> Poll {
         let mut state = self.shared.state();
@@ -131,6 +168,12 @@ impl KeyPool {
     /// Holds a key back for a while, for instance because its quota is known to be drained.
     pub fn park(&self, key: KeyIndex, how_long: Duration) {
         self.change(|core, now| core.park(key, now + how_long));
+    }
+
+    /// Takes in what another process did with these keys before it handed them on, as the builder does with stamps: its
+    /// sends occupy their slots, and an unknown past is waited out. `wall` is what the wall clock shows now.
+    pub fn restore(&self, history: &History, wall: SystemTime) {
+        self.change(|core, now| core.restore(history, wall.checked_sub(now).unwrap_or(UNIX_EPOCH)));
     }
 
     /// Sets the size of limit number `limit` of the configuration; what was learned about it is forgotten.
@@ -205,184 +248,6 @@ impl KeyPool {
         Permit::new(Arc::clone(&self.shared), state.core.take(now, key, cost))
     }
 }
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
-    origin: Instant,
-    wall_origin: SystemTime,
-    stamps: Option<Box<dyn Stamps>>,
-    idle: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    core: Core,
-    queue: Queue,
-    max_waiters: usize,
-    turned_away: u64,
-    closed: bool,
-    tickets: u16,
-    /// The latest time that was read under the lock.
-    seen: Duration,
-}
-
-impl State {
-    /// A key that was free at the latest time seen is free now: most permits need no look at the clock.
-    #[inline]
-    fn free_already(&mut self, cost: Cost, priority: Priority) -> Option<(Duration, KeyIndex)> {
-        if !self.queue.is_empty() {
-            return None;
-        }
-        match self.core.poll(self.seen, cost, priority) {
-            Poll::Ready(key) => Some((self.seen, key)),
-            _ => None,
-        }
-    }
-
-    fn after_release(&self, idle: &Notify) {
-        self.queue.wake_leaders();
-        if self.closed && self.core.outstanding() == 0 {
-            idle.notify_waiters();
-        }
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(
-        core: Core,
-        config: &Config,
-        wall_origin: SystemTime,
-        stamps: Option<Box<dyn Stamps>>,
-    ) -> Self {
-        let queue = Queue::new(nanos(config.aging));
-        let max_waiters = config.max_waiters;
-        let state = State {
-            core,
-            queue,
-            max_waiters,
-            turned_away: 0,
-            closed: false,
-            tickets: 0,
-            seen: Duration::ZERO,
-        };
-        Self { state: Mutex::new(state), origin: Instant::now(), wall_origin, stamps, idle: Notify::new() }
-    }
-
-    /// The request leaves: its stamp is written first, so that no send is ever unknown to a later process.
-    pub(crate) fn sent(&self, ticket: &mut Ticket) -> Result<u16, Error> {
-        if self.stamps.is_none() {
-            let mut state = self.state();
-            let now = self.look(&mut state);
-            state.core.sent(now, ticket);
-            return Ok(0);
-        }
-        let now = self.now();
-        let (key, number) = {
-            let mut state = self.state();
-            state.tickets = state.tickets.wrapping_add(1);
-            (state.core.key_id(ticket.key().get()), state.tickets)
-        };
-        self.write(|at| Record::Sent { at, key, units: ticket.units(), ticket: number }, now)?;
-        let mut state = self.state();
-        let now = self.look(&mut state);
-        state.core.sent(now, ticket);
-        Ok(number)
-    }
-
-    /// The request ended. That this could not be written only costs time after a restart.
-    pub(crate) fn ended(
-        &self,
-        ticket: Ticket,
-        number: u16,
-        outcome: Outcome,
-        hints: Hints,
-    ) -> Result<(), Error> {
-        if self.stamps.is_none() {
-            let mut state = self.state();
-            // Read under the lock, so that the core never sees time go back.
-            let now = self.look(&mut state);
-            state.core.answered_with(now, ticket, outcome, hints);
-            state.after_release(&self.idle);
-            return Ok(());
-        }
-        let index = ticket.key().get();
-        let units = ticket.units();
-        let last: Option<fn(Stamp) -> Record> = match outcome {
-            Outcome::Unanswered | Outcome::Gateway => None,
-            Outcome::Unsent => Some(|(at, key, units, ticket)| Record::Cancelled { at, key, units, ticket }),
-            _ => Some(|(at, key, units, ticket)| Record::Answered { at, key, units, ticket }),
-        };
-        // Only these can hold a key back; the usual answer allocates nothing.
-        let may_hold = !matches!(outcome, Outcome::Counted { .. }) || hints.remaining == Some(0);
-        let (now, key, held, lessons) = {
-            let mut state = self.state();
-            let now = self.look(&mut state);
-            let lesson = state.core.lessons();
-            let before = if may_hold { state.core.holds() } else { Vec::new() };
-            state.core.answered_with(now, ticket, outcome, hints);
-            state.after_release(&self.idle);
-            let after = if may_hold { state.core.holds() } else { Vec::new() };
-            let changed =
-                before.into_iter().zip(after).enumerate().filter(|(_, (before, after))| after > before);
-            let held: Vec<_> = changed.map(|(i, (_, until))| (state.core.key_id(i), until)).collect();
-            let lessons = if state.core.lessons() == lesson { Vec::new() } else { state.core.learned() };
-            (now, state.core.key_id(index), held, lessons)
-        };
-        if let Some(record) = last {
-            self.write(|at| record((at, key, units, number)), now)?;
-        }
-        for (key, until) in held {
-            self.write(|at| Record::Held { at, key }, Duration::from_nanos(until))?;
-        }
-        for (limit, requests, strict) in lessons {
-            self.write(|at| Record::Learned { at, limit, requests, strict }, now)?;
-        }
-        Ok(())
-    }
-
-    /// The permit was not used.
-    pub(crate) fn refund(&self, ticket: Ticket) {
-        let mut state = self.state();
-        state.core.refund(ticket);
-        state.after_release(&self.idle);
-    }
-
-    fn write(&self, record: impl FnOnce(SystemTime) -> Record, at: Duration) -> Result<(), Error> {
-        match &self.stamps {
-            Some(stamps) => stamps.append(record(self.wall_origin + at)),
-            None => Ok(()),
-        }
-    }
-
-    fn check(&self, state: &State, cost: Cost) -> Result<(), Error> {
-        if state.closed {
-            return Err(Cause::Closed.into());
-        }
-        match state.core.largest() {
-            Some(limit) if cost.get() > limit => Err(Cause::TooLarge { cost: cost.get(), limit }.into()),
-            _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Duration {
-        self.origin.elapsed()
-    }
-
-    #[inline]
-    fn look(&self, state: &mut State) -> Duration {
-        state.seen = self.now();
-        state.seen
-    }
-
-    // A panic while the lock was held can only come from a bug here; what is counted stays on the safe side.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Time, key, units and ticket of a stamp.
-type Stamp = (SystemTime, u32, u32, u16);
 
 pub(crate) enum Join<'a> {
     Granted(Permit),

@@ -1,5 +1,6 @@
 //! One limit as it stands for one key, or for all keys together: its window, its pace and its strict slots.
 
+use crate::core::Plain;
 use crate::learn::{Learner, Spacing};
 use crate::pace::Pace;
 use crate::window::{When, Window};
@@ -71,6 +72,26 @@ impl Quota {
         }
     }
 
+    /// Whether `units` more may be sent, where the window alone holds.
+    #[inline]
+    pub(crate) fn has_room(&mut self, now: u64, units: u32, capacity: u32) -> bool {
+        self.window.has_room(now, units, capacity)
+    }
+
+    /// [`take`](Self::take) where the window alone holds.
+    #[inline]
+    pub(crate) fn take_plainly(&mut self, now: u64, units: u32, plain: &Plain) {
+        self.window.take(units);
+        self.pace = Pace::starting(now);
+        self.pace.take(now, plain.interval, units);
+    }
+
+    /// [`cool`](Self::cool) where the window alone holds.
+    #[inline]
+    pub(crate) fn cool_plainly(&mut self, counted_by: u64, units: u32, plain: &Plain) {
+        self.window.release(counted_by.saturating_add(plain.cooling), units);
+    }
+
     /// Reserves `units` for a permit.
     #[inline]
     pub(crate) fn take(&mut self, now: u64, units: u32, learner: &Learner) {
@@ -109,6 +130,25 @@ impl Quota {
             // Heavy requests occupy as many intervals as they cost.
             let spacing = learner.spacing_cooling().saturating_mul(u64::from(units.div_ceil(slots)));
             strict.release(counted_by.saturating_add(spacing), units);
+        }
+    }
+
+    /// The server has counted `count` units in this window, of which a request of `sent_at` was the last. What is more than
+    /// all of ours that it may have counted is others' and cools from now.
+    pub(crate) fn raise(
+        &mut self,
+        now: u64,
+        sent_at: u64,
+        count: u64,
+        told: Option<Told>,
+        learner: &Learner,
+    ) {
+        let ours = self.window.used(now) + self.window.freed_since(sent_at);
+        let others = count.min(u64::from(learner.current())).saturating_sub(ours);
+        if let Some(units) = u32::try_from(others).ok().filter(|units| *units > 0) {
+            let told = told.filter(|told| told.rule == self.rule).map(|told| told.ends);
+            self.window.take(units);
+            self.window.release(learner.free_at(now, told), units);
         }
     }
 

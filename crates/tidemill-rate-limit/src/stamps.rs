@@ -75,6 +75,27 @@ pub struct History {
     pub unknown_until: Option<SystemTime>,
 }
 
+impl History {
+    /// As bytes, for whoever takes the keys over: 16 of a head and 16 a record.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = HISTORY.to_vec();
+        bytes.extend(self.unknown_until.map_or(0, micros).to_le_bytes());
+        bytes.extend(self.records.iter().flat_map(encode));
+        bytes
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) wrote; `None` for anything else, of which a successor knows nothing.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (head, body) = bytes.split_first_chunk::<16>()?;
+        let (magic, unknown) = head.split_first_chunk::<8>()?;
+        let unknown_until = u64::from_le_bytes(unknown.try_into().ok()?);
+        let (entries, []) = body.as_chunks::<ENTRY>() else { return None };
+        let records = entries.iter().map(decode).collect::<Option<Vec<_>>>()?;
+        let unknown_until = Some(unknown_until).filter(|us| *us != 0).map(time);
+        (*magic == HISTORY).then_some(Self { records, unknown_until })
+    }
+}
+
 /// Where stamps are kept. Implement it to keep them elsewhere than in a file.
 pub trait Stamps: fmt::Debug + Send + Sync {
     /// What earlier processes left that is not older than `horizon` at `now`. Called once, before anything is
@@ -202,7 +223,8 @@ impl Stamps for FileStamps {
 }
 
 impl Record {
-    fn at(&self) -> SystemTime {
+    /// When it happened, or, for [`Held`](Self::Held), until when it holds.
+    pub fn at(&self) -> SystemTime {
         match *self {
             Self::Sent { at, .. }
             | Self::Answered { at, .. }
@@ -251,6 +273,7 @@ impl Clock {
 const TURN: usize = 4096;
 
 const MAGIC: [u8; 8] = *b"TRLSTMP1";
+const HISTORY: [u8; 8] = *b"TRLHIST1";
 const HEADER: usize = 32;
 const ENTRY: usize = 16;
 

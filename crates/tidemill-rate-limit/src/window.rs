@@ -19,21 +19,12 @@ impl When {
     }
 }
 
-/// Units that cool down and become free together: 12 bytes, so the time is kept in two halves.
+/// Units that cool down and become free together, in 12 bytes.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(C, packed(4))]
 struct Cooling {
-    free_at: [u32; 2],
+    free_at: u64,
     units: u32,
-}
-
-impl Cooling {
-    fn new(free_at: u64, units: u32) -> Self {
-        Self { free_at: [free_at as u32, (free_at >> 32) as u32], units }
-    }
-
-    fn free_at(self) -> u64 {
-        u64::from(self.free_at[0]) | (u64::from(self.free_at[1]) << 32)
-    }
 }
 
 /// How many units of a window are out, and when the answered ones come back.
@@ -47,10 +38,14 @@ pub(crate) struct Window {
     used: u64,
     /// When the first entry is free; `u64::MAX` without one.
     next: u64,
+    /// When the last entry is free; 0 without one.
+    last: u64,
     /// A ring, soonest first.
     ring: Box<[Cooling]>,
-    head: usize,
-    len: usize,
+    /// Where the first entry lies, and where the next one will.
+    head: u32,
+    tail: u32,
+    len: u32,
     /// A power of two less one: times are rounded up to multiples of it.
     grain_mask: u64,
 }
@@ -64,7 +59,7 @@ impl Window {
         // In grains, one more at each end of the span.
         let entries = if exact { u64::from(capacity).max(2) } else { ENTRIES + 2 };
         let ring = vec![Cooling::default(); entries as usize].into_boxed_slice();
-        Self { used: 0, next: u64::MAX, ring, head: 0, len: 0, grain_mask: grain - 1 }
+        Self { used: 0, next: u64::MAX, last: 0, ring, head: 0, tail: 0, len: 0, grain_mask: grain - 1 }
     }
 
     /// The same units with room for another capacity.
@@ -80,10 +75,8 @@ impl Window {
     /// When `units` more may be taken.
     #[inline]
     pub(crate) fn poll(&mut self, now: u64, units: u32, capacity: u32) -> When {
-        self.expire(now);
-        // A capacity that was learned to be smaller than one cost needs the whole window.
-        let room = u64::from(capacity.saturating_sub(units.min(capacity)));
-        if self.used <= room { When::NOW } else { self.free_for(room) }
+        let room = room(units, capacity);
+        if self.used(now) <= room { When::NOW } else { self.free_for(room) }
     }
 
     fn free_for(&self, room: u64) -> When {
@@ -95,6 +88,12 @@ impl Window {
             }
         }
         When::ON_RESPONSE
+    }
+
+    /// Whether `units` more may be taken now.
+    #[inline]
+    pub(crate) fn has_room(&mut self, now: u64, units: u32, capacity: u32) -> bool {
+        self.used(now) <= room(units, capacity)
     }
 
     /// Holds `units` until they are released or given back.
@@ -112,58 +111,68 @@ impl Window {
     #[inline]
     pub(crate) fn release(&mut self, free_at: u64, units: u32) {
         let free_at = free_at.saturating_add(self.grain_mask) & !self.grain_mask;
-        if let Some(last) = self.len.checked_sub(1) {
-            let end = self.get(last);
-            if end.free_at() == free_at
-                && let Some(units) = end.units.checked_add(units)
-            {
-                return self.set(last, Cooling::new(free_at, units));
-            }
-            if free_at <= end.free_at() || self.len == self.ring.len() {
-                return self.insert(free_at, units);
-            }
-        } else {
-            self.next = free_at;
+        if free_at <= self.last || self.len as usize == self.ring.len() {
+            return self.merge(free_at, units);
         }
-        let place = self.place(self.len);
-        self.ring[place] = Cooling::new(free_at, units);
+        self.ring[self.tail as usize] = Cooling { free_at, units };
+        self.tail = self.after(self.tail);
         self.len += 1;
+        self.last = free_at;
+        self.next = self.next.min(free_at);
     }
 
-    /// The rarer cases: not the latest of all, or no room.
+    /// In the same grain as the latest of all, as nearly always in a large window; or one of the rarer cases.
+    #[inline]
+    fn merge(&mut self, free_at: u64, units: u32) {
+        if free_at == self.last && self.len > 0 {
+            let end = if self.tail == 0 { self.ring.len() } else { self.tail as usize } - 1;
+            if let Some(sum) = self.ring[end].units.checked_add(units) {
+                self.ring[end].units = sum;
+                return;
+            }
+        }
+        self.insert(free_at, units);
+    }
+
+    /// Not the latest of all, or no room.
+    #[cold]
     fn insert(&mut self, free_at: u64, units: u32) {
         // Nearly always close to the end: only a request that was never answered cools for longer than a later one.
-        let mut at = self.len;
-        while at > 0 && self.get(at - 1).free_at() > free_at {
+        let mut at = self.len as usize;
+        while at > 0 && self.get(at - 1).free_at > free_at {
             at -= 1;
         }
         if let Some(before) = at.checked_sub(1) {
             let entry = self.get(before);
-            if entry.free_at() == free_at
+            if entry.free_at == free_at
                 && let Some(units) = entry.units.checked_add(units)
             {
-                return self.set(before, Cooling::new(free_at, units));
+                return self.set(before, Cooling { free_at, units });
             }
         }
-        if self.len == self.ring.len() {
-            let units = self.get(0).units.saturating_add(self.get(1).units);
-            let later = self.get(1).free_at();
-            self.set(1, Cooling::new(later, units));
+        if self.len as usize == self.ring.len() {
+            let (first, second) = (self.get(0), self.get(1));
+            self.set(1, Cooling { units: first.units.saturating_add(second.units), ..second });
+            self.set(0, Cooling::default());
             self.drop_first();
             at = at.saturating_sub(1);
         }
-        for i in (at..self.len).rev() {
+        for i in (at..self.len as usize).rev() {
             self.set(i + 1, self.get(i));
         }
+        self.set(at, Cooling { free_at, units });
         self.len += 1;
-        self.set(at, Cooling::new(free_at, units));
-        self.next = self.get(0).free_at();
+        self.tail = self.after(self.tail);
+        self.next = self.get(0).free_at;
+        self.last = self.get(self.len as usize - 1).free_at;
     }
 
     /// Units out at `now`.
     #[inline]
     pub(crate) fn used(&mut self, now: u64) -> u64 {
-        self.expire(now);
+        if self.next <= now {
+            self.expire(now);
+        }
         self.used
     }
 
@@ -172,42 +181,74 @@ impl Window {
         self.used - self.returns().map(|(_, units)| u64::from(units)).sum::<u64>()
     }
 
-    /// Times and units of the answered, soonest first.
-    pub(crate) fn returns(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
-        (0..self.len).map(|i| (self.get(i).free_at(), self.get(i).units))
+    /// Units that came free after `since`, as far as their places in the ring were not needed again. Where they were, more
+    /// is out than is missed here.
+    pub(crate) fn freed_since(&self, since: u64) -> u64 {
+        let places = self.ring.len();
+        let freed =
+            (1..=places - self.len as usize).map(|back| (self.head as usize + places - back) % places);
+        let freed = freed.map(|place| self.ring[place]).take_while(|entry| entry.free_at > since);
+        freed.map(|entry| u64::from(entry.units)).sum()
     }
 
+    /// Times and units of the answered, soonest first.
+    pub(crate) fn returns(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        (0..self.len as usize).map(|i| self.get(i)).map(|entry| (entry.free_at, entry.units))
+    }
+
+    /// Frees what has cooled; there is something.
     #[inline]
     fn expire(&mut self, now: u64) {
-        while self.next <= now && self.len > 0 {
-            self.used -= u64::from(self.get(0).units);
-            self.drop_first();
+        let (mut used, mut head, mut len, mut next) = (self.used, self.head, self.len, self.next);
+        while next <= now && len > 0 {
+            used -= u64::from(self.ring[head as usize].units);
+            head = self.after(head);
+            len -= 1;
+            next = self.ring[head as usize].free_at;
+        }
+        (self.used, self.head, self.len, self.next) = (used, head, len, next);
+        if len == 0 {
+            (self.next, self.last) = (u64::MAX, 0);
         }
     }
 
+    #[inline]
     fn drop_first(&mut self) {
-        self.head = self.place(1);
+        self.head = self.after(self.head);
         self.len -= 1;
-        self.next = if self.len == 0 { u64::MAX } else { self.get(0).free_at() };
+        if self.len == 0 {
+            (self.next, self.last) = (u64::MAX, 0);
+        } else {
+            self.next = self.ring[self.head as usize].free_at;
+        }
+    }
+
+    #[inline]
+    fn after(&self, place: u32) -> u32 {
+        if place as usize + 1 == self.ring.len() { 0 } else { place + 1 }
     }
 
     /// Where entry `i` lies; `i` is at most the length of the ring.
-    #[inline]
     fn place(&self, i: usize) -> usize {
-        let place = self.head + i;
+        let place = self.head as usize + i;
         if place >= self.ring.len() { place - self.ring.len() } else { place }
     }
 
-    #[inline]
     fn get(&self, i: usize) -> Cooling {
         self.ring[self.place(i)]
     }
 
-    #[inline]
     fn set(&mut self, i: usize, entry: Cooling) {
         let place = self.place(i);
         self.ring[place] = entry;
     }
+}
+
+/// How much may be out already where `units` more are wanted. A capacity that was learned to be smaller than one cost
+/// needs the whole window.
+#[inline]
+fn room(units: u32, capacity: u32) -> u64 {
+    u64::from(capacity.saturating_sub(units))
 }
 
 #[cfg(test)]
@@ -252,7 +293,7 @@ mod tests {
             window.take(1);
             window.release(day + i * (day / 1_000_000), 1);
         }
-        assert!(window.len as u64 <= ENTRIES + 2, "{}", window.len);
+        assert!(u64::from(window.len) <= ENTRIES + 2, "{}", window.len);
         assert_eq!(window.used(day - 1), 1_000_000);
         let (first, _) = window.returns().next().unwrap();
         assert!(first >= day && first <= day + 2 * day / ENTRIES, "a grain is 42 s at most");

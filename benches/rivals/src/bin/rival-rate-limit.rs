@@ -18,7 +18,12 @@ fn main() -> std::io::Result<()> {
     let still = rounds.single(CHECKS, direct_still(NonZeroU32::MAX));
     let keyed = rounds.single(CHECKS, keyed(1));
     emit("acquire + done, core", STILL, &still)?;
-    for case in ["acquire + done, core", "acquire + done, core, clock read", "acquire + done, pool"] {
+    for case in [
+        "acquire + done, core",
+        "acquire + done, core, clock read",
+        "acquire + done, pool",
+        "acquire + done, pool, one step",
+    ] {
         emit(case, DIRECT, &granted)?;
         emit(case, KEYED, &keyed)?;
     }

@@ -13,6 +13,7 @@ use crate::args::{Limiter, Run};
 use crate::builtin::Builtin;
 use crate::collector::{Collector, Place};
 use crate::config::Config;
+use crate::lease;
 use crate::run::{Options, run as passes};
 
 pub(super) fn run(args: Run, surroundings: &Surroundings) -> Result<Exit, Failure> {
@@ -34,14 +35,18 @@ async fn collect(mut config: Config, args: Run, surroundings: &Surroundings) -> 
     let style = if args.quiet { Style::Silent } else { Style::auto() };
     let options =
         Options { once: args.once, listen: config.collector.listen, summary: args.summary.clone(), style };
-    let place = Place {
-        base: base(&args.configured),
-        redactor: surroundings.redactor.clone(),
-        limited: args.limiter == Limiter::On,
-        shutdown: shutdown.clone(),
+    let limited = args.limiter == Limiter::On;
+    let env = |name: &str| surroundings.var(name);
+    let base = base(&args.configured);
+    // What may be under way at once, for whoever follows us.
+    let reserve = u32::try_from(config.collector.workers).unwrap_or(u32::MAX);
+    let leases = match limited {
+        true => lease::open(&config.lease, &base, reserve, &env).await.or_exit(Exit::BAD_INPUT)?,
+        false => None,
     };
-    let collector =
-        Collector::open(config, &place, &|name| surroundings.var(name)).or_exit(Exit::BAD_INPUT)?;
+    let place =
+        Place { base, redactor: surroundings.redactor.clone(), limited, shutdown: shutdown.clone(), leases };
+    let collector = Collector::open(config, &place, &env).or_exit(Exit::BAD_INPUT)?;
     let ended = passes(collector, &options, &shutdown).await;
     if let Some(sandbox) = sandbox {
         sandbox.close(Duration::from_secs(1)).await;

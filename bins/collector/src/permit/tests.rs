@@ -33,7 +33,8 @@ fn terms(requests: u32, keys: &[&str], max_wait: Duration, shutdown: Shutdown) -
     };
     let wallet = Wallet::new(keys::load(&provider, std::path::Path::new("."), &|_| None).unwrap());
     let pool = KeyPool::builder(limits).keys(keys.len()).build().unwrap();
-    Arc::new(Terms { pool, keys: Arc::new(wallet), max_wait, shutdown, judge: Arc::default() })
+    let (keys, judge, cost) = (Arc::new(wallet), Arc::default(), Cost::ONE);
+    Arc::new(Terms { pool, cost, tenancy: None, keys, max_wait, shutdown, judge })
 }
 
 fn call(uri: &str) -> Call {

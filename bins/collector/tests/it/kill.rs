@@ -38,6 +38,7 @@ impl Rig {
             limit: Some((30, "1s", "sliding-log")),
             symbols: &self.symbols,
             more: "[collector]\npublish_every = \"300ms\"\n[http]\ntotal_timeout = \"2s\"\n",
+            of_provider: "",
         };
         let config = setup.write(self.dir.path());
         let out = self.dir.path().join("summary.json");

@@ -10,5 +10,6 @@ mod once;
 mod program;
 mod providers;
 mod readers;
+mod shared;
 mod simulated;
 mod trouble;

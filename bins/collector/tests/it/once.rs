@@ -17,6 +17,7 @@ fn small<'a>(url: &'a str, symbols: &'a [String]) -> Setup<'a> {
         limit: Some((10, "1s", "sliding-log")),
         symbols,
         more: "",
+        of_provider: "",
     }
 }
 

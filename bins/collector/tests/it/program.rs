@@ -100,6 +100,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) limit: Option<(u32, &'a str, &'a str)>,
     pub(crate) symbols: &'a [String],
     pub(crate) more: &'a str,
+    /// More lines of the provider's section.
+    pub(crate) of_provider: &'a str,
 }
 
 impl Setup<'_> {
@@ -110,8 +112,9 @@ impl Setup<'_> {
         let limit = self.limit.map_or_else(String::new, |(requests, per, model)| {
             format!("[[provider.limit]]\nrequests = {requests}\nper = \"{per}\"\nmodel = \"{model}\"\n")
         });
+        let of_provider = self.of_provider;
         let text = format!(
-            "config_version = 1\n{}\n[[provider]]\nname = \"vendor\"\nadapter = \"{}\"\nbase_url = \"{}\"\nkeys = {:?}\n{limit}\n\
+            "config_version = 1\n{}\n[[provider]]\n{of_provider}\nname = \"vendor\"\nadapter = \"{}\"\nbase_url = \"{}\"\nkeys = {:?}\n{limit}\n\
              [[dataset]]\nname = \"us_daily\"\nprovider = \"vendor\"\nsymbols_file = \"symbols.txt\"\ncalendar = \"none\"\n",
             self.more, self.adapter, self.base_url, self.keys
         );

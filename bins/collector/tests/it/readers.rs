@@ -28,6 +28,7 @@ fn slow_collection(dir: &Path, sandbox: &Sandbox, count: usize) -> PathBuf {
         limit: Some((25, "1s", "sliding-log")),
         symbols: &symbols,
         more: "[collector]\npublish_every = \"50ms\"\n",
+        of_provider: "",
     };
     setup.write(dir)
 }

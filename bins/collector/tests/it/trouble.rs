@@ -24,7 +24,8 @@ impl Trouble {
         more: &str,
     ) -> (i32, Value, String) {
         let url = self.sandbox.as_ref().map_or_else(|| "http://127.0.0.1:9".to_owned(), Sandbox::url);
-        let setup = Setup { base_url: &url, adapter: "alpha-vantage", keys, limit, symbols, more };
+        let setup =
+            Setup { base_url: &url, adapter: "alpha-vantage", keys, limit, symbols, more, of_provider: "" };
         let config = setup.write(self.dir.path());
         let out = self.dir.path().join("summary.json");
         let run = output(once(self.dir.path(), &config));

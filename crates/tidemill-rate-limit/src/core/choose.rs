@@ -9,7 +9,7 @@ use crate::quota::Quota;
 use crate::window::When;
 
 /// Most free keys that are compared in one choice.
-const COMPARED: usize = 32;
+pub(super) const COMPARED: usize = 32;
 
 /// An answer that stands until its time or until anything changes.
 #[derive(Debug, Clone, Copy)]
@@ -57,11 +57,24 @@ impl Core {
     ///
     /// # Errors
     /// When to ask again, as [`poll`](Self::poll) says it.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&mut self, now: Duration, cost: Cost, priority: Priority) -> Result<Ticket, Poll> {
         let now = nanos(now);
+        if self.keys.len() == 1
+            && let Some(ticket) = self.send_plainly(now, 0, cost, priority)
+        {
+            return Ok(ticket);
+        }
+        self.send_best(now, cost, priority)
+    }
+
+    #[inline(never)]
+    fn send_best(&mut self, now: u64, cost: Cost, priority: Priority) -> Result<Ticket, Poll> {
         match self.poll_at(now, cost, priority) {
-            Poll::Ready(key) => Ok(self.charge(now, key, cost)),
+            Poll::Ready(key) => match self.send_plainly(now, key.0, cost, priority) {
+                Some(ticket) => Ok(ticket),
+                None => Ok(self.charge(now, key, cost)),
+            },
             other => Err(other),
         }
     }
@@ -78,8 +91,17 @@ impl Core {
         cost: Cost,
         priority: Priority,
     ) -> Result<Ticket, Poll> {
-        match self.poll_key(now, key, cost, priority) {
-            Poll::Ready(key) => Ok(self.charge(nanos(now), key, cost)),
+        let now = nanos(now);
+        if let Some(ticket) = self.send_plainly(now, key.0, cost, priority) {
+            return Ok(ticket);
+        }
+        self.send_with(now, key, cost, priority)
+    }
+
+    #[inline(never)]
+    fn send_with(&mut self, now: u64, key: KeyIndex, cost: Cost, priority: Priority) -> Result<Ticket, Poll> {
+        match self.ask_for(now, key, cost, priority) {
+            Poll::Ready(key) => Ok(self.charge(now, key, cost)),
             other => Err(other),
         }
     }
@@ -110,13 +132,17 @@ impl Core {
     /// `Ready` names the same key again; `NoKeys` when it is quarantined, removed or unknown.
     #[inline]
     pub fn poll_key(&mut self, now: Duration, key: KeyIndex, cost: Cost, priority: Priority) -> Poll {
+        self.ask_for(nanos(now), key, cost, priority)
+    }
+
+    fn ask_for(&mut self, now: u64, key: KeyIndex, cost: Cost, priority: Priority) -> Poll {
         if self.keys.get(key.0).is_none_or(|found| found.gone.is_some()) {
             return Poll::NoKeys;
         }
         if self.capped() {
             return Poll::OnResponse;
         }
-        let demand = self.demand(nanos(now), cost, priority);
+        let demand = self.demand(now, cost, priority);
         let shared = self.ask_shared(demand);
         match self.ask_key(key.0, demand).max(shared) {
             When::NOW => Poll::Ready(key),
@@ -128,6 +154,9 @@ impl Core {
     fn choose(&mut self, now: u64, cost: Cost, priority: Priority) -> Poll {
         if self.capped() {
             return Poll::OnResponse;
+        }
+        if let Some(index) = self.best_plainly(now, cost.0, priority) {
+            return Poll::Ready(KeyIndex(index));
         }
         let demand = self.demand(now, cost, priority);
         let shared = self.ask_shared(demand);

@@ -8,8 +8,18 @@ use crate::outcome::Outcome;
 use crate::quota::Told;
 
 impl Core {
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, now: u64, ticket: &Ticket, outcome: Outcome, told: Option<Told>) {
+        if let (Outcome::Counted { status }, None) = (outcome, told)
+            && self.end_plainly(now, ticket, status)
+        {
+            return;
+        }
+        self.end_by_rules(now, ticket, outcome, told);
+    }
+
+    #[inline(never)]
+    fn end_by_rules(&mut self, now: u64, ticket: &Ticket, outcome: Outcome, told: Option<Told>) {
         self.denied = None;
         self.in_flight -= 1;
         self.strangers -= u32::from(ticket.stranger);
@@ -18,11 +28,7 @@ impl Core {
         };
         let sent_at = ticket.sent_at.min(now);
         let key = &mut self.keys[ticket.index()];
-        key.in_flight -= 1;
-        key.answered += 1;
-        key.refused_in_row = 0;
-        key.known = true;
-        key.health.answered(now - sent_at, status < 500);
+        key.answered(now, sent_at, status);
         for quota in &mut key.quotas {
             let rule = &mut self.rules[quota.rule];
             rule.observe(now, status < 500, now - sent_at);
@@ -50,12 +56,12 @@ impl Core {
         match outcome {
             Outcome::Counted { .. } => {}
             Outcome::Refused { retry_after, limit } => {
-                key.answered += 1;
+                key.answers += 1;
                 key.health.answered(now - sent_at, false);
                 self.refused(now, ticket, retry_after, limit);
             }
             Outcome::Banned { until } => {
-                key.answered += 1;
+                key.answers += 1;
                 key.health.failed();
                 key.refused += 1;
                 // Where anything is counted by account or address, the ban is theirs.
@@ -63,7 +69,7 @@ impl Core {
                 self.hold(index, all, now.saturating_add(nanos(until)));
             }
             Outcome::Revoked => {
-                key.answered += 1;
+                key.answers += 1;
                 key.gone = Some(KeyState::Quarantined);
             }
             Outcome::Unsent => return self.never_left(ticket, sent_at),

@@ -79,7 +79,10 @@ impl Core {
     /// name the one they mean by its size.
     pub(super) fn told(&self, now: u64, hints: Hints) -> Option<Told> {
         let reset = nanos(hints.reset?);
-        let fits = |rule: &Learner| hints.limit == Some(u64::from(rule.declared()));
+        let fits = |rule: &Learner| {
+            let sized = hints.limit == Some(u64::from(rule.declared()));
+            sized && hints.per.is_none_or(|per| nanos(per) == rule.per())
+        };
         let rule = match self.rules.len() {
             1 => 0,
             _ => {
@@ -93,6 +96,23 @@ impl Core {
         };
         // Most servers tell whole seconds, some rounded down.
         Some(Told { rule, ends: now.saturating_add(reset).saturating_add(SECOND) })
+    }
+
+    /// What the server has counted beyond what we know of was spent by others: it counts for us too.
+    pub(super) fn used_up(&mut self, now: u64, ticket: &Ticket, hints: &Hints, told: Option<Told>) {
+        let sent_at = ticket.sent_at.min(now);
+        for used in hints.used.iter().flatten() {
+            let Self { rules, shared, keys, .. } = self;
+            let fits = |rule: usize| match used.per {
+                Some(per) => rules[rule].per() == nanos(per),
+                None => rules.len() == 1,
+            };
+            let quotas = keys[ticket.index()].quotas.iter_mut().chain(shared);
+            for quota in quotas.filter(|quota| fits(quota.rule)) {
+                quota.raise(now, sent_at, used.count, told, &rules[quota.rule]);
+                self.denied = None;
+            }
+        }
     }
 
     /// A quota that its server says is used up parks the key until the reset.

@@ -46,7 +46,9 @@ proptest! {
         let delay = (delay_ms.0 * MS, (delay_ms.0 + delay_ms.1) * MS);
         let world = World { delay, workers, lost, end: 60 * per, seed, ..World::default() };
         let burst = (model == Model::Leaky).then_some((phase % n) as u32 + 1);
-        let run = ours(&config(n, per, model, burst), &mut servers, world);
+        // What the limiter is told of the way must be true: a delay of two seconds was met once, where one was promised.
+        let config = Config { jitter: Duration::from_nanos(delay.1 - delay.0), ..config(n, per, model, burst) };
+        let run = ours(&config, &mut servers, world);
         prop_assert_eq!(&run.refused, &[] as &[u64]);
         prop_assert!(run.fullest(per) <= n as usize);
         prop_assert!(run.sent > 0);
@@ -89,6 +91,55 @@ proptest! {
                 core.answered(at, ticket, Outcome::OK);
                 cooling.push(now);
             }
+        }
+    }
+
+    /// One plain limit a key is decided by a short cut. A cap on what is in flight, too high to matter, takes the long way.
+    #[test]
+    fn the_short_way_and_the_long_way_agree(
+        n in 1u32..12, reserve in 0u32..4, keys in 1usize..4,
+        steps in prop::collection::vec((0u8..16, 0u64..700, 1u32..3), 1..400),
+    ) {
+        let mut short = config(u64::from(n), S, Model::SlidingLog, None);
+        short.limits[0].reserve = reserve.min(n - 1);
+        let long = Config { concurrency: Some(1_000_000), ..short.clone() };
+        let [mut short, mut long] = [short, long].map(|config| Core::new(&config, keys).unwrap());
+        let (mut now, mut flights) = (Duration::ZERO, VecDeque::new());
+        for (step, wait, cost) in steps {
+            now += Duration::from_millis(wait / 10);
+            let (cost, key) = (Cost::new(cost), KeyIndex::new(step as usize % keys));
+            let priority = if wait % 3 == 0 { Priority::High } else { Priority::Normal };
+            prop_assert_eq!(short.poll(now, cost, priority), long.poll(now, cost, priority));
+            let sent = if step % 2 == 0 {
+                (short.try_send(now, cost, priority), long.try_send(now, cost, priority))
+            } else {
+                let [one, two] = [&mut short, &mut long];
+                (one.try_send_with(now, key, cost, priority), two.try_send_with(now, key, cost, priority))
+            };
+            match sent {
+                (Ok(one), Ok(two)) => {
+                    prop_assert_eq!(one.key(), two.key());
+                    flights.push_back((one, two));
+                }
+                (one, two) => prop_assert_eq!(one.err(), two.err()),
+            }
+            if step >= 4 && let Some((one, two)) = flights.pop_front() {
+                let outcome = match (step, wait) {
+                    (4, 0..40) => Outcome::Refused { retry_after: None, limit: None },
+                    (4, 40..80) => Outcome::Unanswered,
+                    (4, 80..100) => Outcome::Unsent,
+                    (4, _) => Outcome::Counted { status: 500 },
+                    _ => Outcome::OK,
+                };
+                short.answered(now, one, outcome);
+                long.answered(now, two, outcome);
+            }
+            let [mut one, mut two] = [short.stats(now), long.stats(now)];
+            // Equal but for the order of the sums.
+            for key in one.keys.iter_mut().chain(&mut two.keys) {
+                key.score = (key.score * 1e9).round();
+            }
+            prop_assert_eq!(one, two);
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod allocations;
 mod core;
+#[cfg(feature = "headers")]
+mod headers;
 mod kill;
 mod outcomes;
 mod pool;
@@ -12,3 +14,4 @@ mod sim;
 mod threads;
 #[cfg(feature = "tower")]
 mod tower;
+mod used;

@@ -77,7 +77,7 @@ async fn a_hold_outlives_the_process() {
     for (name, outcome, hints) in [
         ("refused", Outcome::Refused { retry_after: Some(s(40)), limit: None }, Hints::default()),
         ("banned", Outcome::Banned { until: s(40) }, Hints::default()),
-        ("drained", Outcome::OK, Hints { remaining: Some(0), reset: Some(s(40)), limit: None }),
+        ("drained", Outcome::OK, Hints { remaining: Some(0), reset: Some(s(40)), ..Hints::default() }),
     ] {
         let open = |after: u64| {
             let stamps = FileStamps::open(dir.path().join(name)).unwrap();

@@ -50,6 +50,58 @@ async fn a_slot_comes_back_one_window_after_its_answer_and_not_a_millisecond_ear
 }
 
 #[tokio::test(start_paused = true)]
+async fn sending_in_one_step_waits_stamps_and_queues_like_both_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let stamped = FileStamps::open(dir.path().join("stamps")).unwrap();
+    let remembers = KeyPool::builder(exact(1)).stamps(stamped).build().unwrap();
+    for pool in [pool(exact(1), 1), remembers] {
+        let start = Instant::now();
+        let flight = pool.send(ONE, NORMAL).await.unwrap();
+        assert!(pool.try_send(ONE, NORMAL).unwrap().is_none());
+        let waiting = pool.acquire(ONE, Priority::High);
+        tokio::pin!(waiting);
+        assert!(polled(&mut waiting).await.is_none());
+        flight.answered(Outcome::OK).unwrap();
+        sleep(ms(1000)).await;
+        assert!(pool.try_send(ONE, NORMAL).unwrap().is_none(), "another stands before it");
+        drop(waiting.await.unwrap());
+        let flight = pool.send(ONE, NORMAL).await.unwrap();
+        assert_eq!(start.elapsed(), ms(1000));
+        drop(flight);
+        assert_eq!((pool.stats().sent, pool.stats().unanswered), (2, 1));
+        assert_eq!(pool.try_send(Cost::new(2), NORMAL).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+    let bytes = std::fs::metadata(dir.path().join("stamps")).unwrap().len();
+    assert!(bytes >= 32 + 3 * 16, "both sends and an answer are stamped: {bytes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_are_handed_on_come_with_their_past() {
+    use tidemill_rate_limit::{History, Record};
+    let pool = pool(exact(2), 1);
+    sleep(ms(5000)).await;
+    let now = UNIX_EPOCH + ms(1_000_000);
+    let sent = Record::Sent { at: now - ms(700), key: 0, units: 1, ticket: 1 };
+    let answered = Record::Answered { at: now - ms(600), key: 0, units: 1, ticket: 1 };
+    let history = History { records: vec![sent, answered], unknown_until: None };
+    pool.restore(&History::from_bytes(&history.to_bytes()).unwrap(), now);
+    let _flight = pool.send(ONE, NORMAL).await.unwrap();
+    assert_eq!(pool.peek(ONE, NORMAL), Poll::At(ms(400)), "one of the two slots is theirs until then");
+    // Sent until a second ago, nobody knows what: deadline, straggler and window from there.
+    pool.restore(&History { records: Vec::new(), unknown_until: Some(now - ms(1000)) }, now);
+    assert_eq!(pool.peek(ONE, NORMAL), Poll::At(ms(35_000)));
+}
+
+/// What a future has to say now.
+async fn polled<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
+        std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropped_in_flight_a_slot_is_held_for_deadline_straggler_and_window() {
     let config = Config { deadline: ms(2000), straggler: ms(500), ..exact(1) };
     for gateway in [false, true] {
@@ -226,7 +278,7 @@ async fn the_free_key_is_taken_and_of_two_the_better() {
 async fn revoked_keys_are_never_used_again_and_drained_ones_only_after_their_reset() {
     let pool = pool(exact(10), 2);
     pool.acquire(ONE, NORMAL).await.unwrap().send().unwrap().answered(Outcome::Revoked).unwrap();
-    let hints = Hints { remaining: Some(0), reset: Some(ms(60_000)), limit: None };
+    let hints = Hints { remaining: Some(0), reset: Some(ms(60_000)), ..Hints::default() };
     let permit = pool.acquire(ONE, NORMAL).await.unwrap();
     assert_eq!(permit.key().get(), 1);
     permit.send().unwrap().answered_with(Outcome::OK, hints).unwrap();

@@ -1,5 +1,8 @@
 //! The servers we are tested against, each written as its documentation describes it and as naively as can be.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 /// Nanoseconds of a second.
 pub(crate) const S: u64 = 1_000_000_000;
 /// Nanoseconds of a millisecond.
@@ -9,6 +12,11 @@ pub(crate) const MS: u64 = 1_000_000;
 pub(crate) trait Server {
     /// A request arrives at `at` ns; arrivals come in order. True when it is let in.
     fn admit(&mut self, at: u64) -> bool;
+
+    /// What is counted of the present window, where the server tells it.
+    fn used(&self) -> u64 {
+        0
+    }
 }
 
 /// Any window of `per` holds at most `n`.
@@ -38,6 +46,34 @@ impl Server for SlidingLog {
             self.log.push(at);
         }
         free
+    }
+
+    fn used(&self) -> u64 {
+        self.log.len() as u64
+    }
+}
+
+/// A server on which somebody else spends the same quota, once every `gap` ns.
+pub(crate) struct Crowded {
+    pub(crate) server: SlidingLog,
+    pub(crate) gap: u64,
+    pub(crate) next: u64,
+    /// How often the other one was refused.
+    pub(crate) refused: Rc<Cell<u64>>,
+}
+
+impl Server for Crowded {
+    fn admit(&mut self, at: u64) -> bool {
+        while self.next <= at {
+            let free = self.server.admit(self.next);
+            self.refused.set(self.refused.get() + u64::from(!free));
+            self.next += self.gap;
+        }
+        self.server.admit(at)
+    }
+
+    fn used(&self) -> u64 {
+        self.server.used()
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
-use tidemill_rate_limit::{Core, Cost, KeyIndex, Outcome, Poll, Priority, Ticket};
+use tidemill_rate_limit::{Core, Cost, Hints, KeyIndex, Outcome, Poll, Priority, Ticket, Used};
 
 use crate::servers::{MS, S, Server};
 
@@ -29,7 +29,8 @@ impl Random {
 pub(crate) trait Limiter {
     fn poll(&mut self, now: u64) -> Poll;
     fn send(&mut self, now: u64, key: KeyIndex) -> u64;
-    fn ended(&mut self, now: u64, request: u64, outcome: Outcome);
+    /// `used` is what the server told of its count.
+    fn ended(&mut self, now: u64, request: u64, outcome: Outcome, used: Option<u64>);
 }
 
 /// Ours.
@@ -59,9 +60,11 @@ impl Limiter for Ours {
         self.next
     }
 
-    fn ended(&mut self, now: u64, request: u64, outcome: Outcome) {
+    fn ended(&mut self, now: u64, request: u64, outcome: Outcome, used: Option<u64>) {
         let ticket = self.tickets.remove(&request).unwrap();
-        self.core.answered(Duration::from_nanos(now), ticket, outcome);
+        let used = used.map(|count| Used { count, per: None });
+        let hints = Hints { used: [used, None, None, None], ..Hints::default() };
+        self.core.answered_with(Duration::from_nanos(now), ticket, outcome, hints);
     }
 }
 
@@ -89,7 +92,7 @@ impl Limiter for AnchoredOnSend {
         0
     }
 
-    fn ended(&mut self, _: u64, _: u64, _: Outcome) {}
+    fn ended(&mut self, _: u64, _: u64, _: Outcome, _: Option<u64>) {}
 }
 
 /// The surroundings of a run.
@@ -103,6 +106,8 @@ pub(crate) struct World {
     pub(crate) workers: usize,
     /// Of a thousand answers, how many get lost.
     pub(crate) lost: u64,
+    /// Whether answers tell what the server has counted.
+    pub(crate) tells_used: bool,
     /// What a refusal says.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) end: u64,
@@ -116,6 +121,7 @@ impl Default for World {
             timer_late: 2 * MS,
             workers: 64,
             lost: 0,
+            tells_used: false,
             retry_after: Some(Duration::from_secs(1)),
             end: 3600 * S,
             seed: 1,
@@ -165,7 +171,7 @@ impl Run {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrive { key: usize, request: u64 },
-    Answer { request: u64, refused: bool },
+    Answer { request: u64, refused: bool, used: Option<u64> },
     GiveUp { request: u64 },
     Wake,
 }
@@ -199,17 +205,18 @@ pub(crate) fn run(limiter: &mut dyn Limiter, servers: &mut [Box<dyn Server>], wo
                     push(now + 10 * S, Event::GiveUp { request });
                 } else {
                     let back = random.between(world.delay.0, world.delay.1);
-                    push(now + back, Event::Answer { request, refused: !admitted });
+                    let used = world.tells_used.then(|| servers[key].used());
+                    push(now + back, Event::Answer { request, refused: !admitted, used });
                 }
                 continue;
             }
-            Event::Answer { request, refused } => {
+            Event::Answer { request, refused, used } => {
                 let refusal = Outcome::Refused { retry_after: world.retry_after, limit: None };
-                limiter.ended(now, request, if refused { refusal } else { Outcome::OK });
+                limiter.ended(now, request, if refused { refusal } else { Outcome::OK }, used);
                 idle += 1;
             }
             Event::GiveUp { request } => {
-                limiter.ended(now, request, Outcome::Unanswered);
+                limiter.ended(now, request, Outcome::Unanswered, None);
                 idle += 1;
             }
             Event::Wake => next_wake = u64::MAX,

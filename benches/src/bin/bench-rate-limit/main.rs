@@ -2,7 +2,10 @@
 //!
 //! governor's check reads a clock and needs no answer. `core` is the state machine, given the time as an argument, so
 //! its fair rival is governor on a clock that costs nothing; `core, clock read` reads `Instant` at the send and at the
-//! answer, `pool` adds the lock, the queue and the shared handle. `cargo xtask bench rate-limit --rivals` shows all.
+//! answer, `pool` adds the lock, the queue and the shared handle; `one step` takes the lock once before the request instead
+//! of twice. What the memory of a slot is stands below. `cargo xtask bench rate-limit --rivals` shows all.
+
+mod memory;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -25,6 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     emit("acquire + done, core, clock read", &clocked, &[(DIRECT, Some(1.25)), (KEYED, Some(0.7))])?;
     let pool = rounds.single(REQUESTS, through_pool(&pool(1)?));
     emit("acquire + done, pool", &pool, &[(DIRECT, Some(1.25)), (KEYED, Some(0.7))])?;
+    let step = rounds.single(REQUESTS, in_one_step(&self::pool(1)?));
+    emit("acquire + done, pool, one step", &step, &[(DIRECT, Some(1.25)), (KEYED, Some(0.7))])?;
     for keys in [4, 10_000] {
         let given = rounds.single(REQUESTS, core_by_key(keys));
         emit(&format!("acquire + done, given key, {keys} keys"), &given, &[(KEYED, Some(0.7))])?;
@@ -37,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     emit("denied, core", &denied, &[(DIRECT, Some(1.25)), (STILL, None)])?;
     let denied = rounds.single(REQUESTS, denied_by_pool()?);
     emit("denied, pool", &denied, &[(DIRECT, Some(1.25))])?;
-    Ok(())
+    memory::rows()
 }
 
 fn emit(case: &str, ours: &Samples, rivals: &[(&str, Option<f64>)]) -> std::io::Result<()> {
@@ -113,6 +118,16 @@ fn through_pool(pool: &KeyPool) -> impl FnMut() {
             let permit = pool.try_acquire(Cost::ONE, Priority::Normal);
             let Ok(Some(permit)) = permit else { panic!("not ready") };
             let flight = permit.send().expect("nothing is stamped");
+            flight.answered(Outcome::OK).expect("nothing is stamped");
+        }
+    }
+}
+
+fn in_one_step(pool: &KeyPool) -> impl FnMut() {
+    let pool = pool.clone();
+    move || {
+        for _ in 0..REQUESTS {
+            let Ok(Some(flight)) = pool.try_send(Cost::ONE, Priority::Normal) else { panic!("not ready") };
             flight.answered(Outcome::OK).expect("nothing is stamped");
         }
     }
