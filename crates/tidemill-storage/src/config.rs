@@ -90,14 +90,14 @@ impl Config {
     }
 }
 
-mod duration {
+pub(crate) mod duration {
     use super::{Deserialize, Deserializer, Duration, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{}ms", value.as_millis()))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
         let bad = || serde::de::Error::custom(format!("{text:?} is no duration such as \"10m\" or \"30s\""));
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;

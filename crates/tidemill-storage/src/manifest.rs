@@ -110,29 +110,32 @@ impl Manifest {
         let bytes = disk.read(&path).map_err(Error::disk("read", &path))?;
         let manifest: Self = serde_json::from_slice(&bytes)
             .map_err(|e| Error::corrupt(&path, format!("is no manifest: {e}")))?;
-        if manifest.format > FORMAT {
-            return Err(Error::corrupt(
-                &path,
-                format!("format {} is not known to this program", manifest.format),
-            ));
+        manifest.validate(&path, table, number)?;
+        Ok(manifest)
+    }
+
+    /// What was read must be the manifest of this snapshot, and name nothing outside of it.
+    pub(crate) fn validate(&self, path: &Path, table: &str, number: u64) -> Result<(), Error> {
+        if self.format > FORMAT {
+            return Err(Error::corrupt(path, format!("format {} is not known to this program", self.format)));
         }
-        if manifest.table != table || manifest.snapshot != number {
-            return Err(Error::corrupt(&path, "describes another snapshot"));
+        if self.table != table || self.snapshot != number {
+            return Err(Error::corrupt(path, "describes another snapshot"));
         }
         let inside = |p: &str| p.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-        if let Some(file) = manifest.files.iter().find(|file| !inside(&file.path)) {
-            return Err(Error::corrupt(&path, format!("names the file {:?}", file.path)));
+        if let Some(file) = self.files.iter().find(|file| !inside(&file.path)) {
+            return Err(Error::corrupt(path, format!("names the file {:?}", file.path)));
         }
         let mut parts = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for file in &manifest.files {
+        for file in &self.files {
             let agrees = *parts.entry(file.partition).or_insert(file.parts) == file.parts;
             let fits = file.parts.is_power_of_two() && file.parts <= MAX_PARTS && file.part < file.parts;
             if !(agrees && fits && seen.insert((file.partition, file.part))) {
-                return Err(Error::corrupt(&path, format!("gives {:?} a part that cannot be", file.path)));
+                return Err(Error::corrupt(path, format!("gives {:?} a part that cannot be", file.path)));
             }
         }
-        Ok(manifest)
+        Ok(())
     }
 
     /// Durable when it returns.

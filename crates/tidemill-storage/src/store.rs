@@ -1,6 +1,8 @@
 //! The writer: commits that are durable when they return, and what is asked of it between them.
 
 mod publish;
+#[cfg(feature = "s3")]
+mod push;
 
 use std::{
     collections::BTreeMap,
@@ -48,6 +50,8 @@ struct Inner {
     counters: Counters,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     started: Instant,
+    #[cfg(feature = "s3")]
+    remote: Option<crate::Remote>,
 }
 
 struct State {
@@ -73,7 +77,9 @@ impl Store {
     }
 
     pub(crate) fn open(builder: Builder, dir: &Path) -> Result<Self, Error> {
-        let Builder { config, specs, disk, clock, holder } = builder;
+        #[cfg(feature = "s3")]
+        let remote = builder.remote;
+        let Builder { config, specs, disk, clock, holder, .. } = builder;
         config.check()?;
         let tables =
             specs.iter().map(|spec| Table::bind(spec).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
@@ -139,6 +145,8 @@ impl Store {
             counters: Counters::default(),
             clock,
             started: Instant::now(),
+            #[cfg(feature = "s3")]
+            remote,
         };
         inner.gauge(&inner.lock());
         Ok(Self { inner: Arc::new(inner) })
@@ -155,7 +163,7 @@ impl Store {
         let staged = self.inner.stage(changes)?;
         let share = |group: Vec<Staged>| {
             let size = group.len();
-            match self.inner.write_group(&group) {
+            match self.inner.write_group(&group).and_then(|receipts| self.inner.acknowledge(receipts)) {
                 Ok(receipts) => receipts.into_iter().map(Ok).collect(),
                 Err(error) => {
                     let error = Arc::new(error);
@@ -169,7 +177,8 @@ impl Store {
     /// Stores several changes with one frame and one fsync: all or none. One receipt each, in order.
     pub fn commit_group(&self, changes: Vec<Changes>) -> Result<Vec<Receipt>, Error> {
         let staged = changes.into_iter().map(|c| self.inner.stage(c)).collect::<Result<Vec<_>, _>>()?;
-        self.inner.write_group(&staged)
+        let receipts = self.inner.write_group(&staged)?;
+        self.inner.acknowledge(receipts)
     }
 
     /// Makes everything committed durable, for `sync` other than `"commit"`.
@@ -304,6 +313,12 @@ impl Inner {
             Err(_) => drop(self.counters.errors.fetch_add(1, Relaxed)),
         }
         result
+    }
+
+    /// Whatever else must be done before a commit may be called kept.
+    #[cfg(not(feature = "s3"))]
+    fn acknowledge(&self, receipts: Vec<Receipt>) -> Result<Vec<Receipt>, Error> {
+        Ok(receipts)
     }
 
     fn write_locked(&self, state: &mut State, group: &[Staged]) -> Result<Vec<Receipt>, Error> {

@@ -9,6 +9,7 @@ mod load;
 mod model;
 mod parts;
 mod readers;
+mod remote;
 
 use std::{collections::BTreeMap, sync::Arc};
 
