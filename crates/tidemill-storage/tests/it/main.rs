@@ -10,6 +10,8 @@ mod model;
 mod parts;
 mod readers;
 mod remote;
+mod revisions;
+mod slow;
 
 use std::{collections::BTreeMap, sync::Arc};
 
