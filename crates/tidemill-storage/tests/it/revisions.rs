@@ -19,6 +19,9 @@ use tidemill_storage::{
 
 use crate::DAY;
 
+/// Symbol, day, known since, close.
+type Row = (u8, i64, i64, u8);
+
 /// (symbol, day) to (known since, close).
 type Versions = BTreeMap<(String, i64), BTreeMap<i64, u64>>;
 
@@ -38,14 +41,14 @@ fn spec() -> TableSpec {
         .revisions()
 }
 
-fn rows(rows: &[(u8, i64, i64, u8)]) -> RecordBatch {
-    let time = |of: &dyn Fn(&(u8, i64, i64, u8)) -> i64| {
+fn rows(rows: &[Row]) -> RecordBatch {
+    let time = |of: fn(&Row) -> i64| {
         TimestampNanosecondArray::from_iter_values(rows.iter().map(of)).with_timezone("UTC")
     };
     let columns: Vec<Arc<dyn Array>> = vec![
         Arc::new(StringArray::from_iter_values(rows.iter().map(|row| format!("S{}", row.0)))),
-        Arc::new(time(&|row| row.1 * DAY)),
-        Arc::new(time(&|row| row.2)),
+        Arc::new(time(|row| row.1 * DAY)),
+        Arc::new(time(|row| row.2)),
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| f64::from(row.3)))),
     ];
     RecordBatch::try_new(schema(), columns).unwrap()
@@ -92,7 +95,7 @@ fn seen(model: &Versions, as_of: i64) -> Versions {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(Vec<(u8, i64, i64, u8)>),
+    Commit(Vec<Row>),
     Publish,
     Kill,
 }
