@@ -49,6 +49,7 @@ mod changes;
 mod codec;
 mod columns;
 mod config;
+mod encode;
 mod error;
 mod key;
 mod kind;

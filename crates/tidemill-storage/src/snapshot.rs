@@ -140,8 +140,8 @@ impl Snapshot<'_> {
         };
         let mut merge = Merge::new(self.table.clone(), file, fresh);
         let mut writer = self.create(path, unit.0)?;
-        while let Some(rows) = merge.next(writer.room().min(BATCH))? {
-            writer.write(rows)?;
+        while let Some(rows) = merge.next(BATCH)? {
+            writer.write(&rows, 0..rows.len())?;
         }
         writer.finish()
     }

@@ -112,6 +112,13 @@ impl Table {
 
     /// Checks rows against the declaration and copies them.
     pub(crate) fn stage(&self, rows: &RecordBatch) -> Result<Columns, Error> {
+        let mut columns = Columns::new(&self.shape.kinds);
+        self.restage(rows, &mut columns)?;
+        Ok(columns)
+    }
+
+    /// The same into columns of this table that are used again.
+    pub(crate) fn restage(&self, rows: &RecordBatch, columns: &mut Columns) -> Result<(), Error> {
         let bad = |why: String| Error::input(&self.name, why);
         let given = rows.schema_ref();
         let mut order = Vec::with_capacity(self.schema.fields().len());
@@ -138,12 +145,12 @@ impl Table {
             return Err(bad("a batch of more than 1 GiB; split it".into()));
         }
         let rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;
-        let columns = Columns::from_batch(&self.shape.kinds, &rows);
+        columns.refill(&rows);
         for (at, field) in self.schema.fields().iter().enumerate() {
             if columns.has_nulls(at) && (!field.is_nullable() || self.shape.key.contains(&at)) {
                 return Err(bad(format!("column {} holds a null", field.name())));
             }
         }
-        Ok(columns)
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 mod basics;
 mod crash;
 mod damage;
+mod encoding;
 mod load;
 mod model;
 mod parts;

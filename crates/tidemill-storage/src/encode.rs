@@ -1,0 +1,63 @@
+//! Row groups as Parquet: each column in the encoding and the compression that its values ask for.
+//!
+//! arrow-rs frames the file and writes the footer; the pages are ours, because the general writer knows neither that a
+//! dictionary may be sorted nor that a page may be left as it is.
+
+mod bits;
+mod bounds;
+mod chunk;
+mod decimal;
+mod delta;
+mod dictionary;
+mod pack;
+mod values;
+
+use std::io::Write;
+
+use parquet::{
+    errors::Result,
+    file::writer::SerializedFileWriter,
+    schema::types::{ColumnDescPtr, SchemaDescriptor},
+};
+
+use crate::{Config, columns::Columns};
+use chunk::{Cut, chunk};
+use dictionary::Numbers;
+use pack::{Learned, Packer};
+use values::{Encoded, Values};
+
+/// Encodes row group after row group of one file; what it learns of a column in one serves the next.
+pub(crate) struct GroupEncoder {
+    columns: Vec<(ColumnDescPtr, Learned)>,
+    cut: Cut,
+    packer: Packer,
+    numbers: Numbers,
+}
+
+impl GroupEncoder {
+    pub(crate) fn new(schema: &SchemaDescriptor, config: &Config) -> Result<Self> {
+        Ok(Self {
+            columns: schema.columns().iter().map(|column| (column.clone(), Learned::default())).collect(),
+            cut: Cut { rows: config.page_rows, bytes: config.page_bytes },
+            packer: Packer::new(config)?,
+            numbers: Numbers::default(),
+        })
+    }
+
+    /// Writes the rows as the next row group.
+    pub(crate) fn write<W: Write + Send>(
+        &mut self,
+        rows: &Columns,
+        file: &mut SerializedFileWriter<W>,
+    ) -> Result<()> {
+        let mut group = file.next_row_group()?;
+        for (at, (column, learned)) in self.columns.iter_mut().enumerate() {
+            let values = Values::new(rows.view(at));
+            let encoded = Encoded::choose(&values, &mut self.numbers, self.cut.bytes);
+            let chunk = chunk(&values, &encoded, column, self.cut, &mut self.packer, learned)?;
+            group.append_column(&chunk.bytes, chunk.close)?;
+        }
+        group.close()?;
+        Ok(())
+    }
+}
