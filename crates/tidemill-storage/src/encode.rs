@@ -14,13 +14,15 @@ mod values;
 
 use std::io::Write;
 
+use arrow_array::RecordBatch;
 use parquet::{
+    arrow::ArrowSchemaConverter,
     errors::Result,
-    file::writer::SerializedFileWriter,
+    file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::types::{ColumnDescPtr, SchemaDescriptor},
 };
 
-use crate::{Config, columns::Columns};
+use crate::{Config, Error, columns::Columns, kind::Kind};
 use chunk::{Cut, chunk};
 use dictionary::Numbers;
 use pack::{Learned, Packer};
@@ -60,4 +62,26 @@ impl GroupEncoder {
         group.close()?;
         Ok(())
     }
+}
+
+/// Bytes that a batch takes as a file.
+pub(crate) fn encoded_bytes(batch: &RecordBatch, config: &Config) -> std::result::Result<u64, Error> {
+    let bad = |why: String| Error::input("narrowing", why);
+    config.check()?;
+    let kind = |field: &std::sync::Arc<arrow_schema::Field>| {
+        Kind::of(field.data_type()).ok_or_else(|| bad(format!("column {} is not stored", field.name())))
+    };
+    let kinds = batch.schema().fields().iter().map(kind).collect::<std::result::Result<Vec<_>, _>>()?;
+    let write = || -> Result<usize> {
+        let schema = ArrowSchemaConverter::new().convert(&batch.schema())?;
+        let properties = WriterProperties::builder().build().into();
+        let mut file = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties)?;
+        let mut encoder = GroupEncoder::new(&schema, config)?;
+        for start in (0..batch.num_rows()).step_by(config.row_group_rows) {
+            let rows = batch.slice(start, config.row_group_rows.min(batch.num_rows() - start));
+            encoder.write(&Columns::from_batch(&kinds, &rows), &mut file)?;
+        }
+        Ok(file.into_inner()?.len())
+    };
+    Ok(write().map_err(|e| bad(e.to_string()))? as u64)
 }

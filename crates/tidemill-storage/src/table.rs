@@ -2,10 +2,17 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow_array::RecordBatch;
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use crate::{Error, Partition, columns::Columns, key::Shape, kind::Kind, partition::Cut};
+use crate::{
+    Error, Partition, Tolerance,
+    columns::Columns,
+    key::Shape,
+    kind::Kind,
+    narrow::{to_f32, to_i32},
+    partition::Cut,
+};
 
 /// What a table is: its columns, its key, how it is cut into folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +26,8 @@ pub struct TableSpec {
     pub key: Vec<String>,
     /// How it is cut into folders.
     pub partition: Partition,
+    /// Columns of 32 bits that take rows of 64, and how far those may move.
+    pub narrow: Vec<(String, Tolerance)>,
 }
 
 impl TableSpec {
@@ -29,7 +38,14 @@ impl TableSpec {
         key: impl IntoIterator<Item = K>,
     ) -> Self {
         let key = key.into_iter().map(Into::into).collect();
-        Self { name: name.into(), schema, key, partition: Partition::None }
+        Self { name: name.into(), schema, key, partition: Partition::None, narrow: Vec::new() }
+    }
+
+    /// This column, of type `Float32` or `Int32`, also takes rows of `Float64` or `Int64`: they are stored narrowed where no value
+    /// moves farther, and refused where one would.
+    pub fn narrow(mut self, column: impl Into<String>, tolerance: Tolerance) -> Self {
+        self.narrow.push((column.into(), tolerance));
+        self
     }
 
     /// Cuts the table into folders.
@@ -47,6 +63,8 @@ pub(crate) struct Table {
     pub(crate) shape: Shape,
     pub(crate) partition: Partition,
     pub(crate) cut: Cut,
+    /// By column: how far values of twice the width may move.
+    narrow: Vec<Option<Tolerance>>,
     /// Tells journaled rows of another schema apart.
     pub(crate) print: u32,
 }
@@ -91,6 +109,13 @@ impl Table {
         if key.is_empty() {
             return Err(bad("a key is needed".into()));
         }
+        let mut narrow = vec![None; kinds.len()];
+        for (column, tolerance) in &spec.narrow {
+            let at = names.iter().position(|n| n == column);
+            let at = at.filter(|at| matches!(kinds[*at], Kind::F32 | Kind::I32));
+            let at = at.ok_or_else(|| bad(format!("column {column}, to narrow to, is none of 32 bits")))?;
+            narrow[at] = Some(*tolerance);
+        }
         let cut = Cut::bind(&spec.partition, name, &names, &kinds, &key)?;
         let text =
             names.iter().zip(&kinds).map(|(n, k)| format!("{n}\u{0}{}\u{0}", k.name())).collect::<String>();
@@ -102,6 +127,7 @@ impl Table {
             shape: Shape { kinds, key },
             partition: spec.partition.clone(),
             cut,
+            narrow,
             print,
         })
     }
@@ -122,12 +148,18 @@ impl Table {
         let bad = |why: String| Error::input(&self.name, why);
         let given = rows.schema_ref();
         let mut order = Vec::with_capacity(self.schema.fields().len());
-        for field in self.schema.fields() {
+        let mut narrowed = Vec::new();
+        for (column, field) in self.schema.fields().iter().enumerate() {
             let at = given
                 .index_of(field.name())
                 .map_err(|_| bad(format!("column {} is missing", field.name())))?;
             let data_type = given.field(at).data_type();
-            if data_type != field.data_type() {
+            if let Some(array) = self
+                .narrowed(column, rows.column(at))
+                .map_err(|why| bad(format!("column {}, {why}", field.name())))?
+            {
+                narrowed.push((column, array));
+            } else if data_type != field.data_type() {
                 return Err(bad(format!(
                     "column {} has type {data_type}, not {}",
                     field.name(),
@@ -144,7 +176,14 @@ impl Table {
         if rows.get_array_memory_size() > 1 << 30 {
             return Err(bad("a batch of more than 1 GiB; split it".into()));
         }
-        let rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;
+        let mut rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;
+        if !narrowed.is_empty() {
+            let mut columns = rows.columns().to_vec();
+            narrowed.into_iter().for_each(|(at, array)| columns[at] = array);
+            let fields = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            rows = RecordBatch::try_new(schema, columns).map_err(|e| bad(e.to_string()))?;
+        }
         columns.refill(&rows);
         for (at, field) in self.schema.fields().iter().enumerate() {
             if columns.has_nulls(at) && (!field.is_nullable() || self.shape.key.contains(&at)) {
@@ -152,5 +191,14 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// Rows of twice the width, narrowed where the table declares it.
+    fn narrowed(&self, column: usize, array: &ArrayRef) -> Result<Option<ArrayRef>, String> {
+        match (self.narrow[column], self.shape.kinds[column], array.data_type()) {
+            (Some(tolerance), Kind::F32, DataType::Float64) => Ok(Some(to_f32(array, tolerance)?.0)),
+            (Some(_), Kind::I32, DataType::Int64) => Ok(Some(to_i32(array)?)),
+            _ => Ok(None),
+        }
     }
 }

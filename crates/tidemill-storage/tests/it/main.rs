@@ -8,6 +8,7 @@ mod damage;
 mod encoding;
 mod load;
 mod model;
+mod narrow;
 mod parts;
 mod readers;
 
