@@ -1,6 +1,7 @@
 //! Parquet in and out, a whole file at a time, through the disk: the only file that knows the encoding.
 
 mod input;
+mod rows;
 
 use std::{
     io,
@@ -16,7 +17,7 @@ use parquet::{
         ArrowSchemaConverter, ProjectionMask,
         arrow_reader::{
             ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions,
-            ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter, RowSelection, RowSelector,
+            ParquetRecordBatchReaderBuilder, RowFilter, RowSelection, RowSelector,
         },
     },
     basic::Compression as Codec,
@@ -29,13 +30,18 @@ use parquet::{
         writer::SerializedFileWriter,
     },
 };
+use serde::{Deserialize, Serialize};
 use tidemill_journal::{AppendFile, Disk, ReadFile};
 
 use crate::{
     ColumnReport, Config, Error, columns::Columns, encode::GroupEncoder, manifest::hex, table::Table,
 };
 
+pub(crate) use input::LONGEST_PAGE;
+pub(crate) use rows::Rows;
+
 use input::Input;
+use rows::guarded;
 
 /// Rows in a batch, read or handed to the encoder.
 pub(crate) const BATCH: usize = 8192;
@@ -46,6 +52,7 @@ pub(crate) struct Written {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
+    pub(crate) tail: Option<Tail>,
     pub(crate) groups: Vec<String>,
 }
 
@@ -70,7 +77,8 @@ impl FileWriter {
         config: &Config,
     ) -> Result<Self, Error> {
         let file = disk.create(path).map_err(Error::disk("create", path))?;
-        let output = Output { file, buffer: Vec::with_capacity(OUTPUT_BUFFER), bytes: 0, crc: 0 };
+        let buffer = Vec::with_capacity(OUTPUT_BUFFER);
+        let output = Output { file, buffer, bytes: 0, crc: 0, tail: None, tail_at: 0 };
         let begin = || -> ParquetResult<_> {
             let schema = ArrowSchemaConverter::new().convert(&table.schema)?;
             let encoder = GroupEncoder::new(&schema, config)?;
@@ -111,13 +119,19 @@ impl FileWriter {
     /// Durable when it returns; its name is not yet.
     pub(crate) fn finish(mut self) -> Result<Written, Error> {
         self.flush()?;
+        self.writer.flush().map_err(Error::disk("write", &self.path))?;
+        let output = self.writer.inner_mut();
+        output.drain().map_err(Error::disk("write", &self.path))?;
+        (output.tail, output.tail_at) = (Some(0), output.bytes);
         self.writer.finish().map_err(Error::parquet("finish", &self.path))?;
         let output = self.writer.inner_mut();
         output
             .drain()
             .and_then(|()| output.file.sync("storage.file"))
             .map_err(Error::disk("sync", &self.path))?;
-        Ok(Written { rows: self.written, bytes: output.bytes, crc32c: output.crc, groups: self.groups })
+        let tail = output.tail.map(|crc32c| Tail { from: output.tail_at, crc32c });
+        let (bytes, crc32c) = (output.bytes, output.crc);
+        Ok(Written { rows: self.written, bytes, crc32c, tail, groups: self.groups })
     }
 }
 
@@ -143,17 +157,27 @@ struct Output {
     buffer: Vec<u8>,
     bytes: u64,
     crc: u32,
+    /// The sum from `tail_at` on, once that is reached.
+    tail: Option<u32>,
+    tail_at: u64,
 }
 
 impl Output {
     fn drain(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.crc = crc32c::crc32c_append(self.crc, &self.buffer);
-            self.bytes += self.buffer.len() as u64;
-            self.file.append(&self.buffer)?;
-            self.buffer.clear();
+        let buffer = std::mem::take(&mut self.buffer);
+        if !buffer.is_empty() {
+            self.append(&buffer)?;
         }
+        self.buffer = buffer;
+        self.buffer.clear();
         Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.tail = self.tail.map(|crc| crc32c::crc32c_append(crc, bytes));
+        self.bytes += bytes.len() as u64;
+        self.file.append(bytes)
     }
 }
 
@@ -163,9 +187,7 @@ impl io::Write for Output {
             self.drain()?;
         }
         if bytes.len() >= OUTPUT_BUFFER {
-            self.crc = crc32c::crc32c_append(self.crc, bytes);
-            self.bytes += bytes.len() as u64;
-            self.file.append(bytes)?;
+            self.append(bytes)?;
         } else {
             self.buffer.extend_from_slice(bytes);
         }
@@ -253,31 +275,53 @@ fn pages_within(
 /// A file opened for reading, its checksum compared before the first byte is believed.
 pub(crate) struct FileReader {
     input: Input,
-    path: std::path::PathBuf,
+    path: PathBuf,
+}
+
+/// Where the page indexes and the footer begin, behind the last page, and the CRC-32C of the rest of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tail {
+    pub(crate) from: u64,
+    pub(crate) crc32c: u32,
 }
 
 impl FileReader {
     /// Opens and, unless it was done before, reads the whole file once to compare length and checksum.
-    pub(crate) fn open(disk: &dyn Disk, path: &Path, expect: Option<(u64, u32)>) -> Result<Self, Error> {
+    ///
+    /// The tail is compared at each open, and pages have checksums of their own: what rots later is found too.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        expect: Option<(u64, u32)>,
+        tail: Option<Tail>,
+    ) -> Result<Self, Error> {
         let file = disk.open(path).map_err(Error::disk("open", path))?;
         if let Some((bytes, crc)) = expect {
             if file.size() != bytes {
                 return Err(Error::corrupt(path, format!("is {} bytes long, not {bytes}", file.size())));
             }
-            let found = checksum(&*file).map_err(Error::disk("read", path))?;
+            let found = checksum(&*file, 0).map_err(Error::disk("read", path))?;
             if found != crc {
                 return Err(Error::corrupt(path, format!("has checksum {found:08x}, not {crc:08x}")));
+            }
+        }
+        if let Some(tail) = tail {
+            let found = checksum(&*file, tail.from).map_err(Error::disk("read", path))?;
+            if found != tail.crc32c {
+                let detail = format!("has a footer of checksum {found:08x}, not {:08x}", tail.crc32c);
+                return Err(Error::corrupt(path, detail));
             }
         }
         Ok(Self { input: Input::new(file.into()), path: path.to_owned() })
     }
 
     /// Batches of what is asked for.
-    pub(crate) fn read(&self, schema: &SchemaRef, read: Read<'_>) -> Result<ParquetRecordBatchReader, Error> {
+    pub(crate) fn read(&self, schema: &SchemaRef, read: Read<'_>) -> Result<Rows, Error> {
         let index = if read.range.is_some() { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_page_index_policy(index);
-        let mut builder = ParquetRecordBatchReaderBuilder::try_new_with_options(self.input.clone(), options)
-            .map_err(Error::parquet("open", &self.path))?;
+        let metadata = self.metadata(index)?;
+        let mut input = self.input.clone();
+        input.whole_pages = metadata.metadata().offset_index().is_some();
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
         let found = builder.schema().fields();
         let same = found.len() == schema.fields().len()
             && found
@@ -299,6 +343,13 @@ impl FileReader {
             })
             .collect();
         let mut groups = read.groups;
+        let whole = read.range.is_none() && filters.is_empty();
+        let rows = whole.then(|| {
+            let all = builder.metadata().row_groups();
+            let wanted = |at: usize| groups.as_ref().is_none_or(|groups| groups.contains(&at));
+            let wanted = all.iter().enumerate().filter(|(at, _)| wanted(*at));
+            wanted.map(|(_, group)| group.num_rows().unsigned_abs()).sum()
+        });
         if let Some((column, range)) = read.range {
             let metadata = builder.metadata().clone();
             let wanted = groups.take().unwrap_or_else(|| (0..metadata.num_row_groups()).collect());
@@ -319,14 +370,19 @@ impl FileReader {
         if !filters.is_empty() {
             builder = builder.with_row_filter(RowFilter::new(filters));
         }
-        builder.with_batch_size(BATCH).build().map_err(Error::parquet("read", &self.path))
+        let reader = guarded(|| builder.with_batch_size(BATCH).build());
+        Ok(Rows::new(reader.map_err(Error::parquet("read", &self.path))?, rows))
+    }
+
+    fn metadata(&self, index: PageIndexPolicy) -> Result<ArrowReaderMetadata, Error> {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_page_index_policy(index);
+        guarded(|| ArrowReaderMetadata::load(&self.input, options))
+            .map_err(Error::parquet("open", &self.path))
     }
 
     /// Adds what the footer says about each column.
     pub(crate) fn report(&self, table: &Table, out: &mut Vec<ColumnReport>) -> Result<(), Error> {
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata =
-            ArrowReaderMetadata::load(&self.input, options).map_err(Error::parquet("open", &self.path))?;
+        let metadata = self.metadata(PageIndexPolicy::Skip)?;
         let new = |field: &Arc<arrow_schema::Field>| ColumnReport {
             name: field.name().clone(),
             ..Default::default()
@@ -361,9 +417,9 @@ impl FileReader {
     }
 }
 
-fn checksum(file: &dyn ReadFile) -> io::Result<u32> {
+fn checksum(file: &dyn ReadFile, from: u64) -> io::Result<u32> {
     let mut buffer = vec![0; (256 << 10).min(file.size() as usize)];
-    let (mut crc, mut at) = (0, 0);
+    let (mut crc, mut at) = (0, from);
     while at < file.size() {
         let len = buffer.len().min((file.size() - at) as usize);
         file.read_at(&mut buffer[..len], at)?;

@@ -10,6 +10,7 @@ mod decimal;
 mod delta;
 mod dictionary;
 mod pack;
+mod page;
 mod values;
 
 use std::io::Write;

@@ -263,7 +263,8 @@ fn to_dictionary(array: &ArrayRef) -> Option<ArrayRef> {
     }
 }
 
-fn bytes(array: &ArrayRef) -> u64 {
+/// Bytes in memory, without spare capacity and without what a slice leaves out.
+pub(crate) fn bytes(array: &ArrayRef) -> u64 {
     let data = array.to_data();
     data.get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()) as u64
 }

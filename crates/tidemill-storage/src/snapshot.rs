@@ -201,6 +201,7 @@ impl Next {
             rows: written.rows,
             bytes: written.bytes,
             crc32c: written.crc32c,
+            tail: written.tail,
             groups: written.groups,
         });
     }

@@ -108,7 +108,7 @@ impl Snapshot<'_> {
             let written = child.finish()?;
             let full = self.layout.snapshot(&table.name, number).join(&path);
             let expect = Some((written.bytes, written.crc32c));
-            let reader = crate::codec::FileReader::open(disk, &full, expect)?;
+            let reader = crate::codec::FileReader::open(disk, &full, expect, written.tail)?;
             for batch in reader.read(&table.schema, Read::default())? {
                 after.add(&columns_of(table, &batch.map_err(|e| reader.error(e))?));
             }

@@ -7,10 +7,11 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use crate::{
     Error, Partition, Tolerance,
+    codec::LONGEST_PAGE,
     columns::Columns,
     key::Shape,
     kind::Kind,
-    narrow::{to_f32, to_i32},
+    narrow::{bytes, to_f32, to_i32},
     partition::Cut,
 };
 
@@ -172,9 +173,9 @@ impl Table {
             let extra = given.fields().iter().find(|f| self.schema.index_of(f.name()).is_err());
             return Err(bad(format!("unknown column {}", extra.map_or("", |f| f.name()))));
         }
-        // Offsets are 32 bits wide.
-        if rows.get_array_memory_size() > 1 << 30 {
-            return Err(bad("a batch of more than 1 GiB; split it".into()));
+        // A single value may be as long as that, and makes a page of its own.
+        if rows.columns().iter().map(bytes).sum::<u64>() > LONGEST_PAGE {
+            return Err(bad("a batch of more than 128 MiB; split it".into()));
         }
         let mut rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;
         if !narrowed.is_empty() {

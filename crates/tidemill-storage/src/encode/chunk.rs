@@ -5,15 +5,9 @@ use std::ops::Range;
 use bytes::Bytes;
 use parquet::{
     basic::{Encoding, PageType},
-    column::{
-        page::{CompressedPage, Page, PageWriter as _},
-        writer::ColumnCloseResult,
-    },
+    column::writer::ColumnCloseResult,
     errors::Result,
-    file::{
-        metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats},
-        writer::{SerializedPageWriter, TrackedWrite},
-    },
+    file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats},
     schema::types::ColumnDescPtr,
 };
 
@@ -21,6 +15,7 @@ use super::{
     bits::{hybrid, pack, width},
     bounds::{Bounds, nulls_only},
     pack::{Learned, Packer},
+    page::{PageKind, page},
     values::{Encoded, Values},
 };
 use crate::kind::Kind;
@@ -69,42 +64,29 @@ pub(crate) fn chunk(
     let codec = packer.pack(&mut pages, learned)?;
 
     let kind = values.kind();
-    let mut sink = TrackedWrite::new(Vec::with_capacity(pages.iter().map(|page| page.len() + 64).sum()));
+    let mut bytes = Vec::with_capacity(pages.iter().map(|page| page.len() + 64).sum());
     let mut index = ColumnIndexBuilder::new(column.physical_type());
     let mut offsets = OffsetIndexBuilder::new();
-    let (mut data_at, mut unpacked, mut encodings) = (0, 0, vec![encoded.encoding()]);
+    let mut encodings = vec![encoded.encoding()];
+    let packed: usize = pages.iter().map(Vec::len).sum();
+    let unpacked: usize = sizes.iter().sum();
     let mut pages = pages.into_iter().zip(sizes);
-    let mut writer = SerializedPageWriter::new(&mut sink);
     if let Some((_, count)) = &dictionary
-        && let Some((page, size)) = pages.next()
+        && let Some((packed, size)) = pages.next()
     {
-        let page = Page::DictionaryPage {
-            buf: page.into(),
-            num_values: *count,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-        };
-        let spec = writer.write_page(CompressedPage::new(page, size))?;
-        (data_at, unpacked) = (spec.bytes_written as i64, spec.uncompressed_size as i64);
+        page(PageKind::Dictionary, *count as usize, Encoding::PLAIN, size, &packed, &mut bytes);
         encodings.push(Encoding::PLAIN);
     }
+    let data_at = bytes.len();
     if optional {
         encodings.push(Encoding::RLE);
     }
     let mut whole = Whole::default();
-    for (slice, (page, size)) in slices.iter().zip(pages) {
-        let page = Page::DataPage {
-            buf: page.into(),
-            num_values: slice.rows.len() as u32,
-            encoding: encoded.encoding(),
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        };
-        let spec = writer.write_page(CompressedPage::new(page, size))?;
-        unpacked += spec.uncompressed_size as i64;
+    for (slice, (packed, size)) in slices.iter().zip(pages) {
+        let start = bytes.len();
+        page(PageKind::Data, slice.rows.len(), encoded.encoding(), size, &packed, &mut bytes);
         offsets.append_row_count(slice.rows.len() as i64);
-        offsets.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
+        offsets.append_offset_and_size(start as i64, (bytes.len() - start) as i32);
         let nulls = (slice.rows.len() - slice.values.len()) as i64;
         match encoded.bounds(values, slice.values.clone()) {
             Some(bounds) => {
@@ -119,7 +101,9 @@ pub(crate) fn chunk(
             }
         }
     }
-    let bytes: Bytes = sink.into_inner()?.into();
+    // Headers count as they are.
+    let unpacked = unpacked + bytes.len() - packed;
+    let bytes = Bytes::from(bytes);
     let rows = values.rows() as u64;
     let nulls = rows - values.len() as u64;
     let stats = |page_type, encoding, count| PageEncodingStats { page_type, encoding, count };
@@ -136,9 +120,9 @@ pub(crate) fn chunk(
         .set_encodings(encodings)
         .set_page_encoding_stats(encoding_stats)
         .set_total_compressed_size(bytes.len() as i64)
-        .set_total_uncompressed_size(unpacked)
+        .set_total_uncompressed_size(unpacked as i64)
         .set_num_values(rows as i64)
-        .set_data_page_offset(data_at)
+        .set_data_page_offset(data_at as i64)
         .set_dictionary_page_offset(dictionary.is_some().then_some(0))
         .set_statistics(statistics)
         .build()?;

@@ -48,7 +48,7 @@ fn shaped(shape: usize, column: u64) -> Vec<u64> {
 }
 
 /// One column of each type, of this shape; in some, nulls.
-fn batch(shape: usize, nulls: usize) -> RecordBatch {
+pub(crate) fn batch(shape: usize, nulls: usize) -> RecordBatch {
     let mut columns: Vec<(&str, ArrayRef)> =
         vec![("id", Arc::new(Int64Array::from_iter_values(0..ROWS as i64)))];
     let null = |row: usize| match nulls {
