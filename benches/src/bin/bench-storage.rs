@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidemill_benches::{Better, Clock, Rounds, Row, Samples, UnitKind};
+use tidemill_sandbox::{Bar, Config as SandboxConfig, Sandbox};
 use tidemill_storage::arrow::arrow_array::{
     Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use tidemill_storage::{Changes, Config, Scan, Store, TableSpec};
+use tidemill_storage::{Changes, Config, Narrowing, Scan, Store, TableSpec, Tolerance};
 
 const SYMBOLS: u64 = 500;
 const BARS: u64 = 10_000;
@@ -35,6 +36,7 @@ fn main() -> Outcome<()> {
     let store = bulk(&rounds, dir.path())?;
     reads(&rounds, &store, &file_of(dir.path())?)?;
     appends(&rounds)?;
+    narrowing()?;
     for way in ["load", "commit"] {
         let output = Command::new(std::env::current_exe()?).args(["--memory", way]).output()?;
         let mib: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
@@ -167,6 +169,54 @@ fn appends(rounds: &Rounds) -> Outcome<()> {
         .goal(1.2)
         .ours(&ours)
         .theirs(&theirs)
+        .emit()?;
+    Ok(())
+}
+
+/// The sandbox's real daily bars of five companies and an index, prices to 32 bits within 6e-8 of each.
+fn narrowing() -> Outcome<()> {
+    let sandbox = Sandbox::builder(SandboxConfig::default()).build()?;
+    let names = ["AAPL", "FB", "GOOG", "IBM", "MSFT", "GSPC"];
+    let mut bars = Vec::new();
+    for name in names {
+        let mut found: Vec<_> = sandbox.bars(name).ok_or("the sandbox has no such bars")?.collect();
+        found.reverse();
+        bars.extend(found.into_iter().map(|bar| (name, bar)));
+    }
+    let price =
+        |of: fn(&Bar) -> f64| Arc::new(Float64Array::from_iter_values(bars.iter().map(|(_, bar)| of(bar))));
+    let time = |day: i32| i64::from(day) * 1440 * MINUTE;
+    let rows = RecordBatch::try_new(
+        schema(),
+        vec![
+            Arc::new(StringArray::from_iter_values(bars.iter().map(|(name, _)| name))),
+            Arc::new(
+                TimestampNanosecondArray::from_iter_values(bars.iter().map(|(_, bar)| time(bar.day)))
+                    .with_timezone("UTC"),
+            ),
+            price(|bar| bar.open),
+            price(|bar| bar.high),
+            price(|bar| bar.low),
+            price(|bar| bar.close),
+            Arc::new(Int64Array::from_iter_values(bars.iter().map(|(_, bar)| bar.volume as i64))),
+        ],
+    )?;
+    let prices = ["open", "high", "low", "close"];
+    let narrowing =
+        prices.iter().fold(Narrowing::new(), |all, price| all.float(*price, Tolerance::Relative(6e-8)));
+    let report = narrowing.apply(&rows)?.report;
+    let (wide, narrow) = narrowing.on_disk(&rows, &Config::default())?;
+    let samples = |bytes: u64| [bytes as f64 / 1e3].into_iter().collect::<Samples>();
+    row("real bars narrowed, in memory", "kB", UnitKind::Count)
+        .rival("not narrowed")
+        .goal(0.65)
+        .ours(&samples(report.bytes_after))
+        .theirs(&samples(report.bytes_before))
+        .emit()?;
+    row("real bars narrowed, on disk", "kB", UnitKind::Count)
+        .rival("not narrowed")
+        .ours(&samples(narrow))
+        .theirs(&samples(wide))
         .emit()?;
     Ok(())
 }

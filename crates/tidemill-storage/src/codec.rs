@@ -1,5 +1,8 @@
 //! Parquet in and out, a whole file at a time, through the disk: the only file that knows the encoding.
 
+mod input;
+mod rows;
+
 use std::{
     io,
     ops::Range,
@@ -9,31 +12,36 @@ use std::{
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
 use parquet::{
     arrow::{
-        ArrowWriter, ProjectionMask,
+        ArrowSchemaConverter, ProjectionMask,
         arrow_reader::{
             ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions,
-            ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
+            ParquetRecordBatchReaderBuilder, RowFilter, RowSelection, RowSelector,
         },
-        arrow_writer::ArrowWriterOptions,
     },
-    basic::{Compression as Codec, Encoding, ZstdLevel},
+    basic::Compression as Codec,
     errors::{ParquetError, Result as ParquetResult},
     file::{
-        metadata::SortingColumn,
-        properties::{EnabledStatistics, WriterProperties, WriterVersion},
-        reader::{ChunkReader, Length},
+        metadata::{PageIndexPolicy, ParquetMetaData, SortingColumn},
+        page_index::column_index::ColumnIndexMetaData,
+        properties::{WriterProperties, WriterVersion},
         statistics::Statistics,
+        writer::SerializedFileWriter,
     },
-    schema::types::ColumnPath,
 };
+use serde::{Deserialize, Serialize};
 use tidemill_journal::{AppendFile, Disk, ReadFile};
 
 use crate::{
-    ColumnReport, Compression, Config, Error, columns::Columns, kind::Kind, manifest::hex, table::Table,
+    ColumnReport, Config, Error, columns::Columns, encode::GroupEncoder, manifest::hex, table::Table,
 };
+
+pub(crate) use input::LONGEST_PAGE;
+pub(crate) use rows::Rows;
+
+use input::Input;
+use rows::guarded;
 
 /// Rows in a batch, read or handed to the encoder.
 pub(crate) const BATCH: usize = 8192;
@@ -44,6 +52,7 @@ pub(crate) struct Written {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
+    pub(crate) tail: Option<Tail>,
     pub(crate) groups: Vec<String>,
 }
 
@@ -51,10 +60,12 @@ pub(crate) struct Written {
 pub(crate) struct FileWriter {
     table: Arc<Table>,
     path: PathBuf,
-    writer: ArrowWriter<Output>,
-    rows: u64,
-    group_rows: usize,
+    writer: SerializedFileWriter<Output>,
+    encoder: GroupEncoder,
+    /// The row group that is being gathered.
+    rows: Columns,
     group_limit: usize,
+    written: u64,
     groups: Vec<String>,
 }
 
@@ -66,101 +77,76 @@ impl FileWriter {
         config: &Config,
     ) -> Result<Self, Error> {
         let file = disk.create(path).map_err(Error::disk("create", path))?;
-        let output = Output { file, buffer: Vec::with_capacity(OUTPUT_BUFFER), bytes: 0, crc: 0 };
-        // The Arrow schema in the footer adds nothing for our types, and its parser is the one that panics on damage.
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(&table, config)?)
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(output, table.schema.clone(), options)
-            .map_err(Error::parquet("begin", path))?;
-        let group_limit = config.row_group_rows;
-        Ok(Self {
-            table,
-            path: path.to_owned(),
-            writer,
-            rows: 0,
-            group_rows: 0,
-            group_limit,
-            groups: Vec::new(),
-        })
+        let buffer = Vec::with_capacity(OUTPUT_BUFFER);
+        let output = Output { file, buffer, bytes: 0, crc: 0, tail: None, tail_at: 0 };
+        let begin = || -> ParquetResult<_> {
+            let schema = ArrowSchemaConverter::new().convert(&table.schema)?;
+            let encoder = GroupEncoder::new(&schema, config)?;
+            // The Arrow schema is left out of the footer: it adds nothing for our types, and its parser panics on damage.
+            let properties = properties(&table, config).into();
+            Ok((encoder, SerializedFileWriter::new(output, schema.root_schema_ptr(), properties)?))
+        };
+        let (encoder, writer) = begin().map_err(Error::parquet("begin", path))?;
+        let rows = Columns::new(&table.shape.kinds);
+        let (path, group_limit) = (path.to_owned(), config.row_group_rows);
+        Ok(Self { table, path, writer, encoder, rows, group_limit, written: 0, groups: Vec::new() })
     }
 
-    /// How many rows still fit the present row group.
-    pub(crate) fn room(&self) -> usize {
-        self.group_limit - self.group_rows
+    /// Adds rows that follow those before in key order.
+    pub(crate) fn write(&mut self, from: &Columns, rows: Range<usize>) -> Result<(), Error> {
+        let mut rows = rows;
+        while !rows.is_empty() {
+            let end = rows.end.min(rows.start + self.group_limit - self.rows.len());
+            self.rows.push_rows(from, rows.start..end);
+            rows.start = end;
+            if self.rows.len() == self.group_limit {
+                self.flush()?;
+            }
+        }
+        Ok(())
     }
 
-    /// Adds rows, at most `room()` of them, that follow those before in key order.
-    pub(crate) fn write(&mut self, rows: Columns) -> Result<(), Error> {
-        let len = rows.len();
-        if len == 0 {
-            return Ok(());
-        }
-        if self.group_rows == 0 {
-            self.groups.push(hex(&self.table.shape.encode(&rows, 0)));
-        }
-        let batch = rows
-            .into_batch(self.table.schema.clone())
-            .map_err(|e| Error::corrupt(&self.path, format!("rows do not form a batch: {e}")))?;
-        self.writer.write(&batch).map_err(Error::parquet("write", &self.path))?;
-        self.rows += len as u64;
-        self.group_rows += len;
-        if self.group_rows >= self.group_limit {
-            self.writer.flush().map_err(Error::parquet("write", &self.path))?;
-            self.group_rows = 0;
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.rows.len() > 0 {
+            self.groups.push(hex(&self.table.shape.encode(&self.rows, 0)));
+            self.encoder.write(&self.rows, &mut self.writer).map_err(Error::parquet("write", &self.path))?;
+            self.written += self.rows.len() as u64;
+            self.rows.truncate(0);
         }
         Ok(())
     }
 
     /// Durable when it returns; its name is not yet.
     pub(crate) fn finish(mut self) -> Result<Written, Error> {
+        self.flush()?;
+        self.writer.flush().map_err(Error::disk("write", &self.path))?;
+        let output = self.writer.inner_mut();
+        output.drain().map_err(Error::disk("write", &self.path))?;
+        (output.tail, output.tail_at) = (Some(0), output.bytes);
         self.writer.finish().map_err(Error::parquet("finish", &self.path))?;
         let output = self.writer.inner_mut();
         output
             .drain()
             .and_then(|()| output.file.sync("storage.file"))
             .map_err(Error::disk("sync", &self.path))?;
-        Ok(Written { rows: self.rows, bytes: output.bytes, crc32c: output.crc, groups: self.groups })
+        let tail = output.tail.map(|crc32c| Tail { from: output.tail_at, crc32c });
+        let (bytes, crc32c) = (output.bytes, output.crc);
+        Ok(Written { rows: self.written, bytes, crc32c, tail, groups: self.groups })
     }
 }
 
-fn properties(table: &Table, config: &Config) -> Result<WriterProperties, Error> {
-    let codec = match config.compression {
-        Compression::Zstd => {
-            let level =
-                ZstdLevel::try_new(config.compression_level).map_err(|e| Error::config(e.to_string()))?;
-            Codec::ZSTD(level)
-        }
-        Compression::Snappy => Codec::SNAPPY,
-        Compression::None => Codec::UNCOMPRESSED,
-    };
+fn properties(table: &Table, config: &Config) -> WriterProperties {
     let sorting = table.shape.key.iter().map(|at| SortingColumn {
         column_idx: *at as i32,
         descending: false,
         nulls_first: false,
     });
-    let mut properties = WriterProperties::builder()
+    WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(concat!("tidemill-storage ", env!("CARGO_PKG_VERSION")).into())
-        .set_compression(codec)
         .set_max_row_group_row_count(Some(config.row_group_rows))
-        .set_data_page_size_limit(config.page_bytes)
-        // The default of 20 000 rows would cut pages far below their size. One row above the group's: the last page is then
-        // compressed when its column is closed, so that one compressor's memory is in use at a time, not one a column.
-        .set_data_page_row_count_limit(config.row_group_rows + 1)
-        .set_dictionary_page_size_limit(config.page_bytes)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_sorting_columns(Some(sorting.collect()));
-    for (field, kind) in table.schema.fields().iter().zip(&table.shape.kinds) {
-        // Counts and times are near their neighbours; prices, names and texts repeat: dictionaries, the default.
-        if matches!(kind, Kind::I32 | Kind::I64 | Kind::U32 | Kind::U64 | Kind::Date | Kind::Time(..)) {
-            let path = ColumnPath::from(field.name().as_str());
-            properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    Ok(properties.build())
+        .set_sorting_columns(Some(sorting.collect()))
+        .build()
 }
 
 const OUTPUT_BUFFER: usize = 64 << 10;
@@ -171,17 +157,27 @@ struct Output {
     buffer: Vec<u8>,
     bytes: u64,
     crc: u32,
+    /// The sum from `tail_at` on, once that is reached.
+    tail: Option<u32>,
+    tail_at: u64,
 }
 
 impl Output {
     fn drain(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.crc = crc32c::crc32c_append(self.crc, &self.buffer);
-            self.bytes += self.buffer.len() as u64;
-            self.file.append(&self.buffer)?;
-            self.buffer.clear();
+        let buffer = std::mem::take(&mut self.buffer);
+        if !buffer.is_empty() {
+            self.append(&buffer)?;
         }
+        self.buffer = buffer;
+        self.buffer.clear();
         Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.tail = self.tail.map(|crc| crc32c::crc32c_append(crc, bytes));
+        self.bytes += bytes.len() as u64;
+        self.file.append(bytes)
     }
 }
 
@@ -191,9 +187,7 @@ impl io::Write for Output {
             self.drain()?;
         }
         if bytes.len() >= OUTPUT_BUFFER {
-            self.crc = crc32c::crc32c_append(self.crc, bytes);
-            self.bytes += bytes.len() as u64;
-            self.file.append(bytes)?;
+            self.append(bytes)?;
         } else {
             self.buffer.extend_from_slice(bytes);
         }
@@ -236,33 +230,98 @@ fn may_hold(statistics: Option<&Statistics>, range: &Range<i64>) -> bool {
     low.is_none_or(|low| low < range.end) && high.is_none_or(|high| high >= range.start)
 }
 
+/// The rows of these row groups in pages that may hold a value of the range, by the page index; all where there is none.
+fn pages_within(
+    metadata: &ParquetMetaData,
+    groups: &[usize],
+    column: usize,
+    range: &Range<i64>,
+) -> RowSelection {
+    let mut out = Vec::new();
+    for &group in groups {
+        let rows = metadata.row_groups().get(group).map_or(0, |group| group.num_rows()).max(0) as usize;
+        let index = metadata.column_index().and_then(|index| index.get(group)?.get(column));
+        let pages =
+            metadata.offset_index().and_then(|index| Some(index.get(group)?.get(column)?.page_locations()));
+        let (Some(index), Some(pages)) = (index, pages) else {
+            out.push(RowSelector::select(rows));
+            continue;
+        };
+        let bounds = |page: usize| match index {
+            ColumnIndexMetaData::INT64(i) => (i.min_value(page).copied(), i.max_value(page).copied()),
+            ColumnIndexMetaData::INT32(i) => {
+                (i.min_value(page).map(|v| i64::from(*v)), i.max_value(page).map(|v| i64::from(*v)))
+            }
+            _ => (None, None),
+        };
+        let known = usize::try_from(index.num_pages()).unwrap_or(0);
+        let starts = pages.iter().map(|page| page.first_row_index.max(0) as usize);
+        let ends = starts.clone().skip(1).chain([rows]);
+        let mut at = 0;
+        for (page, (start, end)) in starts.zip(ends).enumerate() {
+            let (low, high) = if page < known { bounds(page) } else { (None, None) };
+            let may = low.is_none_or(|low| low < range.end) && high.is_none_or(|high| high >= range.start);
+            let end = end.clamp(at, rows);
+            let len = end - start.clamp(at, end);
+            out.push(RowSelector::skip(end - at - len));
+            out.push(if may { RowSelector::select(len) } else { RowSelector::skip(len) });
+            at = end;
+        }
+        out.push(RowSelector::skip(rows - at));
+    }
+    out.into()
+}
+
 /// A file opened for reading, its checksum compared before the first byte is believed.
 pub(crate) struct FileReader {
     input: Input,
-    path: std::path::PathBuf,
+    path: PathBuf,
+}
+
+/// Where the page indexes and the footer begin, behind the last page, and the CRC-32C of the rest of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tail {
+    pub(crate) from: u64,
+    pub(crate) crc32c: u32,
 }
 
 impl FileReader {
     /// Opens and, unless it was done before, reads the whole file once to compare length and checksum.
-    pub(crate) fn open(disk: &dyn Disk, path: &Path, expect: Option<(u64, u32)>) -> Result<Self, Error> {
+    ///
+    /// The tail is compared at each open, and pages have checksums of their own: what rots later is found too.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        expect: Option<(u64, u32)>,
+        tail: Option<Tail>,
+    ) -> Result<Self, Error> {
         let file = disk.open(path).map_err(Error::disk("open", path))?;
         if let Some((bytes, crc)) = expect {
             if file.size() != bytes {
                 return Err(Error::corrupt(path, format!("is {} bytes long, not {bytes}", file.size())));
             }
-            let found = checksum(&*file).map_err(Error::disk("read", path))?;
+            let found = checksum(&*file, 0).map_err(Error::disk("read", path))?;
             if found != crc {
                 return Err(Error::corrupt(path, format!("has checksum {found:08x}, not {crc:08x}")));
             }
         }
-        Ok(Self { input: Input(file.into()), path: path.to_owned() })
+        if let Some(tail) = tail {
+            let found = checksum(&*file, tail.from).map_err(Error::disk("read", path))?;
+            if found != tail.crc32c {
+                let detail = format!("has a footer of checksum {found:08x}, not {:08x}", tail.crc32c);
+                return Err(Error::corrupt(path, detail));
+            }
+        }
+        Ok(Self { input: Input::new(file.into()), path: path.to_owned() })
     }
 
     /// Batches of what is asked for.
-    pub(crate) fn read(&self, schema: &SchemaRef, read: Read<'_>) -> Result<ParquetRecordBatchReader, Error> {
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let mut builder = ParquetRecordBatchReaderBuilder::try_new_with_options(self.input.clone(), options)
-            .map_err(Error::parquet("open", &self.path))?;
+    pub(crate) fn read(&self, schema: &SchemaRef, read: Read<'_>) -> Result<Rows, Error> {
+        let index = if read.range.is_some() { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+        let metadata = self.metadata(index)?;
+        let mut input = self.input.clone();
+        input.whole_pages = metadata.metadata().offset_index().is_some();
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
         let found = builder.schema().fields();
         let same = found.len() == schema.fields().len()
             && found
@@ -284,6 +343,13 @@ impl FileReader {
             })
             .collect();
         let mut groups = read.groups;
+        let whole = read.range.is_none() && filters.is_empty();
+        let rows = whole.then(|| {
+            let all = builder.metadata().row_groups();
+            let wanted = |at: usize| groups.as_ref().is_none_or(|groups| groups.contains(&at));
+            let wanted = all.iter().enumerate().filter(|(at, _)| wanted(*at));
+            wanted.map(|(_, group)| group.num_rows().unsigned_abs()).sum()
+        });
         if let Some((column, range)) = read.range {
             let metadata = builder.metadata().clone();
             let wanted = groups.take().unwrap_or_else(|| (0..metadata.num_row_groups()).collect());
@@ -291,7 +357,9 @@ impl FileReader {
                 Some(group) => may_hold(group.column(column).statistics(), &range),
                 None => true,
             };
-            groups = Some(wanted.into_iter().filter(may).collect());
+            let wanted: Vec<usize> = wanted.into_iter().filter(may).collect();
+            builder = builder.with_row_selection(pages_within(&metadata, &wanted, column, &range));
+            groups = Some(wanted);
         }
         if let Some(projection) = projection {
             builder = builder.with_projection(projection);
@@ -302,14 +370,19 @@ impl FileReader {
         if !filters.is_empty() {
             builder = builder.with_row_filter(RowFilter::new(filters));
         }
-        builder.with_batch_size(BATCH).build().map_err(Error::parquet("read", &self.path))
+        let reader = guarded(|| builder.with_batch_size(BATCH).build());
+        Ok(Rows::new(reader.map_err(Error::parquet("read", &self.path))?, rows))
+    }
+
+    fn metadata(&self, index: PageIndexPolicy) -> Result<ArrowReaderMetadata, Error> {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_page_index_policy(index);
+        guarded(|| ArrowReaderMetadata::load(&self.input, options))
+            .map_err(Error::parquet("open", &self.path))
     }
 
     /// Adds what the footer says about each column.
     pub(crate) fn report(&self, table: &Table, out: &mut Vec<ColumnReport>) -> Result<(), Error> {
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata =
-            ArrowReaderMetadata::load(&self.input, options).map_err(Error::parquet("open", &self.path))?;
+        let metadata = self.metadata(PageIndexPolicy::Skip)?;
         let new = |field: &Arc<arrow_schema::Field>| ColumnReport {
             name: field.name().clone(),
             ..Default::default()
@@ -325,6 +398,7 @@ impl FileReader {
                     Codec::UNCOMPRESSED => "none".into(),
                     Codec::SNAPPY => "snappy".into(),
                     Codec::ZSTD(_) => "zstd".into(),
+                    Codec::LZ4_RAW => "lz4".into(),
                     other => format!("{other:?}").to_lowercase(),
                 };
                 let mut encodings: Vec<String> =
@@ -343,9 +417,9 @@ impl FileReader {
     }
 }
 
-fn checksum(file: &dyn ReadFile) -> io::Result<u32> {
+fn checksum(file: &dyn ReadFile, from: u64) -> io::Result<u32> {
     let mut buffer = vec![0; (256 << 10).min(file.size() as usize)];
-    let (mut crc, mut at) = (0, 0);
+    let (mut crc, mut at) = (0, from);
     while at < file.size() {
         let len = buffer.len().min((file.size() - at) as usize);
         file.read_at(&mut buffer[..len], at)?;
@@ -353,47 +427,6 @@ fn checksum(file: &dyn ReadFile) -> io::Result<u32> {
         at += len as u64;
     }
     Ok(crc)
-}
-
-#[derive(Clone)]
-struct Input(Arc<dyn ReadFile>);
-
-impl Length for Input {
-    fn len(&self) -> u64 {
-        self.0.size()
-    }
-}
-
-impl ChunkReader for Input {
-    type T = InputFrom;
-
-    fn get_read(&self, start: u64) -> ParquetResult<InputFrom> {
-        Ok(InputFrom { file: self.0.clone(), at: start })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        // A damaged footer must not make us allocate more than the file holds.
-        if start.checked_add(length as u64).is_none_or(|end| end > self.0.size()) {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} are beyond the file")));
-        }
-        let mut bytes = vec![0; length];
-        self.0.read_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-struct InputFrom {
-    file: Arc<dyn ReadFile>,
-    at: u64,
-}
-
-impl io::Read for InputFrom {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = buf.len().min(self.file.size().saturating_sub(self.at) as usize);
-        self.file.read_at(&mut buf[..len], self.at)?;
-        self.at += len as u64;
-        Ok(len)
-    }
 }
 
 /// Batches as columns of the table.

@@ -28,6 +28,17 @@ struct Column {
     valid: Option<Vec<u8>>,
 }
 
+/// One column as it lies in memory.
+pub(crate) struct ColumnView<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) rows: usize,
+    pub(crate) data: &'a [u8],
+    /// One more than rows, for kinds of varying width only.
+    pub(crate) offsets: &'a [i32],
+    /// One byte a row; absent while nothing is null.
+    pub(crate) valid: Option<&'a [u8]>,
+}
+
 impl Columns {
     pub(crate) fn new(kinds: &[Kind]) -> Self {
         let column = |kind: &Kind| Column {
@@ -58,11 +69,17 @@ impl Columns {
     /// Copies a batch whose columns have these kinds, in this order.
     pub(crate) fn from_batch(kinds: &[Kind], batch: &RecordBatch) -> Self {
         let mut out = Self::new(kinds);
-        for (column, array) in out.columns.iter_mut().zip(batch.columns()) {
+        out.refill(batch);
+        out
+    }
+
+    /// Holds the rows of this batch, of the same kinds, in place of those before; the memory is used again.
+    pub(crate) fn refill(&mut self, batch: &RecordBatch) {
+        self.truncate(0);
+        for (column, array) in self.columns.iter_mut().zip(batch.columns()) {
             column.push_array(array);
         }
-        out.len = batch.num_rows();
-        out
+        self.len = batch.num_rows();
     }
 
     /// Copies one array into the only column.
@@ -93,6 +110,12 @@ impl Columns {
         self.columns.iter().map(|c| c.data.capacity() + c.offsets.capacity() * 4).sum()
     }
 
+    /// All rows of one column.
+    pub(crate) fn view(&self, column: usize) -> ColumnView<'_> {
+        let Column { kind, data, offsets, valid } = &self.columns[column];
+        ColumnView { kind: *kind, rows: self.len, data: data.as_slice(), offsets, valid: valid.as_deref() }
+    }
+
     /// The bytes of one value; empty when it is null.
     pub(crate) fn value(&self, column: usize, row: usize) -> &[u8] {
         let column = &self.columns[column];
@@ -105,6 +128,25 @@ impl Columns {
 
     pub(crate) fn has_nulls(&self, column: usize) -> bool {
         self.columns[column].valid.as_ref().is_some_and(|valid| valid.contains(&0))
+    }
+
+    /// Where the rows from the first on end that hold the same value, nulls left aside. Costs as much as there are of them.
+    pub(crate) fn run(&self, column: usize, rows: Range<usize>) -> usize {
+        let column = &self.columns[column];
+        let (mut end, mut step) = (rows.start + 1, 1);
+        while end < rows.end {
+            let next = rows.end.min(end + step);
+            if !column.repeats(end - 1..next) {
+                if step == 1 {
+                    return end;
+                }
+                step = 1;
+                continue;
+            }
+            end = next;
+            step *= 2;
+        }
+        rows.end
     }
 
     /// True when two rows hold the same bits; a NaN equals itself.
@@ -202,6 +244,15 @@ fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 }
 
 impl Column {
+    /// True when all these rows hold the same bytes: those of all but the last are those of all but the first.
+    fn repeats(&self, rows: Range<usize>) -> bool {
+        let bytes = &self.data.as_slice()[self.span(rows.clone())];
+        let width = self.span(rows.start..rows.start + 1).len();
+        let even = |ends: &[i32]| ends.windows(2).all(|pair| (pair[1] - pair[0]) as usize == width);
+        (self.kind.width().is_some() || even(&self.offsets[rows.start..=rows.end]))
+            && bytes[width..] == bytes[..bytes.len() - width]
+    }
+
     /// Where the values of these rows stand.
     fn span(&self, rows: Range<usize>) -> Range<usize> {
         match self.kind.width() {

@@ -29,27 +29,33 @@ pub struct Config {
     pub reader_grace: Duration,
     /// Decoded published rows kept to recognise duplicates, bytes. Default 16 MiB.
     pub cache_bytes: u64,
-    /// Compression of published files. Default zstd.
+    /// Compression of published files. Default `"auto"`: zstd for a column where it gains, nothing where it does not.
     pub compression: Compression,
-    /// Level of zstd, 1 to 22. Default 3.
+    /// Level of zstd, 1 to 22; the others have none. Default 3.
     pub compression_level: i32,
     /// A folder's file longer than this is cut into parts by a hash of the series, at the end of a publish. Default 256 MiB;
     /// at least 1 KiB.
     pub split_bytes: u64,
     /// Rows in a row group. Default 50 000.
     pub row_group_rows: usize,
-    /// Bytes in a data page before compression. Default 1 MB.
+    /// Bytes in a data page before compression, and in a dictionary. Default 1 MB.
     pub page_bytes: usize,
+    /// Rows in a data page. Default 2500: readers that ask for a range of time skip pages by the page index.
+    pub page_rows: usize,
 }
 
 /// How pages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compression {
-    /// Smallest; the default.
+    /// Chosen from the data, column by column and row group by row group: zstd, or none where it does not gain 2 %.
+    Auto,
+    /// Smallest. Pages that it does not make 2 % smaller are stored within zstd frames.
     Zstd,
     /// Less CPU, more bytes.
     Snappy,
+    /// LZ4 blocks, which Parquet names LZ4_RAW.
+    Lz4,
     /// As encoded.
     None,
 }
@@ -63,11 +69,12 @@ impl Default for Config {
             commits_first: Duration::from_millis(50),
             reader_grace: Duration::from_secs(600),
             cache_bytes: 16 << 20,
-            compression: Compression::Zstd,
+            compression: Compression::Auto,
             compression_level: 3,
             split_bytes: 256 << 20,
             row_group_rows: 50_000,
             page_bytes: 1_000_000,
+            page_rows: 2500,
         }
     }
 }
@@ -93,6 +100,9 @@ impl Config {
         }
         if !(1024..=64 << 20).contains(&self.page_bytes) {
             return Err(Error::config("page_bytes must be between 1 KiB and 64 MiB"));
+        }
+        if !(1..=10_000_000).contains(&self.page_rows) {
+            return Err(Error::config("page_rows must be between 1 and 10 million"));
         }
         Ok(())
     }

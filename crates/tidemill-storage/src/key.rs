@@ -52,21 +52,49 @@ impl Shape {
 
     /// Cuts rows into stretches.
     pub(crate) fn stretches(&self, rows: &Columns) -> Vec<Stretch> {
+        let (series, place) = self.split();
         let mut out = Vec::new();
         let mut start = 0;
-        let mut place = 0;
-        for row in 0..rows.len() {
-            let next = self.place(rows, row);
-            if row > start && !(next > place && self.same_series(rows, row - 1, rows, row)) {
-                out.push(Stretch { rows: start..row, hash: self.hash(rows, start) });
-                start = row;
+        while start < rows.len() {
+            let end = series.iter().fold(rows.len(), |end, column| rows.run(*column, start..end));
+            let hash = self.hash(rows, start);
+            let mut cut = |rows| out.push(Stretch { rows, hash });
+            match place {
+                Some(place) => self.ascents(rows, place, start..end, &mut cut),
+                None => (start..end).for_each(|row| cut(row..row + 1)),
             }
-            place = next;
-        }
-        if start < rows.len() {
-            out.push(Stretch { rows: start..rows.len(), hash: self.hash(rows, start) });
+            start = end;
         }
         out
+    }
+
+    /// Cuts rows of one series where places do not ascend.
+    fn ascents(
+        &self,
+        columns: &Columns,
+        place: usize,
+        rows: Range<usize>,
+        cut: &mut impl FnMut(Range<usize>),
+    ) {
+        let view = columns.view(place);
+        let mut start = rows.start;
+        if let Kind::I64 | Kind::Time(..) = view.kind {
+            let places = &view.data.as_chunks::<8>().0[rows.clone()];
+            for (at, pair) in places.windows(2).enumerate() {
+                if i64::from_le_bytes(pair[1]) <= i64::from_le_bytes(pair[0]) {
+                    cut(start..rows.start + at + 1);
+                    start = rows.start + at + 1;
+                }
+            }
+        } else {
+            for row in rows.start + 1..rows.end {
+                if self.place(columns, row) <= self.place(columns, row - 1) {
+                    cut(start..row);
+                    start = row;
+                }
+            }
+        }
+        cut(start..rows.end);
     }
 
     pub(crate) fn compare(&self, a: &Columns, row: usize, b: &Columns, other: usize) -> Ordering {

@@ -6,18 +6,18 @@ use arrow_array::RecordBatch;
 
 use crate::{
     Error, PublishedTable,
+    codec::FileWriter,
     columns::Columns,
     layout::make_dir,
     published::Published,
     snapshot::{Next, Snapshot},
-    split::Child,
 };
 
 /// Folders whose files are open at once; each takes the memory of a row group.
 const OPEN: usize = 16;
 
 struct Open {
-    child: Child,
+    writer: FileWriter,
     path: String,
     /// The last row, which the next must follow.
     last: Columns,
@@ -46,8 +46,9 @@ impl Snapshot<'_> {
         let mut open: BTreeMap<i64, Open> = BTreeMap::new();
         let mut done: BTreeSet<i64> = old.iter().flat_map(|old| old.folders.keys().copied()).collect();
         let mut clock = 0;
+        let mut rows = Columns::new(&table.shape.kinds);
         for batch in batches {
-            let rows = table.stage(&batch)?;
+            table.restage(&batch, &mut rows)?;
             for (folder, piece) in self.pieces(&rows) {
                 clock += 1;
                 if !open.contains_key(&folder) {
@@ -65,8 +66,8 @@ impl Snapshot<'_> {
                         }
                     }
                     let path = self.name(number, (folder, 0), 1);
-                    let child = Child::new(self.create(&dir.join(&path), folder)?, table);
-                    open.insert(folder, Open { child, path, last: rows.empty_like(), used: 0 });
+                    let writer = self.create(&dir.join(&path), folder)?;
+                    open.insert(folder, Open { writer, path, last: rows.empty_like(), used: 0 });
                 }
                 let Some(file) = open.get_mut(&folder) else { continue };
                 if file.last.len() > 0 && table.shape.compare(&file.last, 0, &rows, piece.start).is_ge() {
@@ -76,7 +77,7 @@ impl Snapshot<'_> {
                 file.last.truncate(0);
                 file.last.push_rows(&rows, piece.end - 1..piece.end);
                 report.merged += piece.len() as u64;
-                file.child.push(&rows, piece)?;
+                file.writer.write(&rows, piece)?;
             }
         }
         for (folder, file) in open {
@@ -113,6 +114,6 @@ impl Snapshot<'_> {
 }
 
 fn end(folder: i64, file: Open, next: &mut Next) -> Result<(), Error> {
-    next.add(file.path, (folder, 0), 1, file.child.finish()?);
+    next.add(file.path, (folder, 0), 1, file.writer.finish()?);
     Ok(())
 }

@@ -12,6 +12,7 @@ use tidemill_journal::{AppendFile, Disk};
 
 use crate::{
     Error, Partition, TableSpec,
+    codec::Tail,
     kind::Kind,
     layout::{Layout, sync_dir},
     table::Table,
@@ -66,6 +67,9 @@ pub(crate) struct FileEntry {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
+    /// Absent in manifests of before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tail: Option<Tail>,
     /// The first key of each row group, hex of bytes that sort as keys do.
     pub(crate) groups: Vec<String>,
 }
@@ -232,6 +236,7 @@ mod tests {
             rows: 3,
             bytes: 900,
             crc32c: 0xe328_3da7,
+            tail: None,
             groups: vec!["41000080004d58".into()],
         };
         let now = UNIX_EPOCH + Duration::from_millis(1_763_000_000_000);

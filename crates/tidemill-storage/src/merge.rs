@@ -2,11 +2,9 @@
 
 use std::{cmp::Ordering, ops::Range, sync::Arc};
 
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
-
 use crate::{
     Error,
-    codec::{FileReader, columns_of},
+    codec::{FileReader, Rows, columns_of},
     columns::Columns,
     memtable::{Memtable, Order},
     table::Table,
@@ -96,18 +94,14 @@ impl Fresh {
 /// Merges lazily; holds one batch of the file.
 pub(crate) struct Merge {
     table: Arc<Table>,
-    file: Option<(FileReader, ParquetRecordBatchReader)>,
+    file: Option<(FileReader, Rows)>,
     old: Columns,
     old_at: usize,
     fresh: Fresh,
 }
 
 impl Merge {
-    pub(crate) fn new(
-        table: Arc<Table>,
-        file: Option<(FileReader, ParquetRecordBatchReader)>,
-        fresh: Fresh,
-    ) -> Self {
+    pub(crate) fn new(table: Arc<Table>, file: Option<(FileReader, Rows)>, fresh: Fresh) -> Self {
         let old = Columns::new(&table.shape.kinds);
         Self { table, file, old, old_at: 0, fresh }
     }

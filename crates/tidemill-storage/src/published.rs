@@ -92,7 +92,7 @@ impl Published {
     pub(crate) fn open(&self, disk: &dyn Disk, at: usize) -> Result<FileReader, Error> {
         let file = &self.files[at];
         let expect = (!self.is_checked(at)).then_some((file.bytes, file.crc32c));
-        let reader = FileReader::open(disk, &file.path, expect)?;
+        let reader = FileReader::open(disk, &file.path, expect, self.manifest.files[at].tail)?;
         file.checked.store(true, Relaxed);
         Ok(reader)
     }

@@ -8,12 +8,11 @@ use std::{
 
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, cast::AsArray};
 use arrow_buffer::BooleanBuffer;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use tidemill_journal::Disk;
 
 use crate::{
     Error,
-    codec::{BATCH, FileReader, Filter, Read},
+    codec::{BATCH, FileReader, Filter, Read, Rows},
     columns::Columns,
     key::encode_value,
     kind::{Kind, signed},
@@ -221,7 +220,7 @@ pub struct Batches {
 enum Source {
     None,
     /// Nothing to merge and nothing to filter: as the decoder gives it.
-    Plain(FileReader, ParquetRecordBatchReader),
+    Plain(FileReader, Rows),
     Merged(Merge),
 }
 

@@ -149,8 +149,8 @@ impl Snapshot<'_> {
         };
         let mut merge = Merge::new(self.table.clone(), file, fresh);
         let mut writer = self.create(path, unit.0)?;
-        while let Some(rows) = merge.next(writer.room().min(BATCH))? {
-            writer.write(rows)?;
+        while let Some(rows) = merge.next(BATCH)? {
+            writer.write(&rows, 0..rows.len())?;
         }
         writer.finish()
     }
@@ -243,6 +243,7 @@ impl Next {
             rows: written.rows,
             bytes: written.bytes,
             crc32c: written.crc32c,
+            tail: written.tail,
             groups: written.groups,
         });
     }

@@ -83,7 +83,7 @@ impl Snapshot<'_> {
         let mut rows = Merge::new(table.clone(), Some((reader, batches)), none);
         let mut before = Multiset::default();
         // Children by part: those of part p are p, p + parts, p + 2 parts and so on.
-        let mut children: Vec<Option<(Child, String)>> = (0..times).map(|_| None).collect();
+        let mut children: Vec<Option<(FileWriter, String)>> = (0..times).map(|_| None).collect();
         while let Some(rows) = rows.next(BATCH)? {
             before.add(&rows);
             for stretch in table.shape.stretches(&rows) {
@@ -95,10 +95,10 @@ impl Snapshot<'_> {
                 if child.is_none() {
                     let path = self.name(number, (entry.partition, part), parts);
                     let full = self.layout.snapshot(&table.name, number).join(&path);
-                    *child = Some((Child::new(self.create(&full, entry.partition)?, table), path));
+                    *child = Some((self.create(&full, entry.partition)?, path));
                 }
                 if let Some((child, _)) = child {
-                    child.push(&rows, stretch.rows)?;
+                    child.write(&rows, stretch.rows)?;
                 }
             }
         }
@@ -108,7 +108,7 @@ impl Snapshot<'_> {
             let written = child.finish()?;
             let full = self.layout.snapshot(&table.name, number).join(&path);
             let expect = Some((written.bytes, written.crc32c));
-            let reader = crate::codec::FileReader::open(disk, &full, expect)?;
+            let reader = crate::codec::FileReader::open(disk, &full, expect, written.tail)?;
             for batch in reader.read(&table.schema, Read::default())? {
                 after.add(&columns_of(table, &batch.map_err(|e| reader.error(e))?));
             }
@@ -119,44 +119,5 @@ impl Snapshot<'_> {
             return Err(Error::corrupt(&old.files[at].path, detail));
         }
         Ok(())
-    }
-}
-
-/// A file that is written from pieces: they are gathered, because each call of the encoder costs.
-pub(crate) struct Child {
-    writer: FileWriter,
-    rows: Columns,
-}
-
-impl Child {
-    pub(crate) fn new(writer: FileWriter, table: &crate::table::Table) -> Self {
-        Self { writer, rows: Columns::new(&table.shape.kinds) }
-    }
-
-    pub(crate) fn push(&mut self, from: &Columns, rows: std::ops::Range<usize>) -> Result<(), Error> {
-        let mut rows = rows;
-        while !rows.is_empty() {
-            let room = self.writer.room().min(BATCH) - self.rows.len();
-            let end = rows.end.min(rows.start + room);
-            if self.rows.len() == 0 {
-                self.rows.reserve(self.writer.room().min(BATCH), None);
-            }
-            self.rows.push_rows(from, rows.start..end);
-            rows.start = end;
-            if self.rows.len() == self.writer.room().min(BATCH) {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        let empty = self.rows.empty_like();
-        self.writer.write(std::mem::replace(&mut self.rows, empty))
-    }
-
-    pub(crate) fn finish(mut self) -> Result<crate::codec::Written, Error> {
-        self.flush()?;
-        self.writer.finish()
     }
 }

@@ -2,10 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow_array::RecordBatch;
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use crate::{Error, Partition, columns::Columns, key::Shape, kind::Kind, partition::Cut};
+use crate::{
+    Error, Partition, Tolerance,
+    codec::LONGEST_PAGE,
+    columns::Columns,
+    key::Shape,
+    kind::Kind,
+    narrow::{bytes, to_f32, to_i32},
+    partition::Cut,
+};
 
 /// What a table is: its columns, its key, how it is cut into folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub struct TableSpec {
     pub partition: Partition,
     /// Every version of a row is kept.
     pub revisions: bool,
+    /// Columns of 32 bits that take rows of 64, and how far those may move.
+    pub narrow: Vec<(String, Tolerance)>,
 }
 
 impl TableSpec {
@@ -31,7 +41,7 @@ impl TableSpec {
         key: impl IntoIterator<Item = K>,
     ) -> Self {
         let key = key.into_iter().map(Into::into).collect();
-        Self { name: name.into(), schema, key, partition: Partition::None, revisions: false }
+        Self { name: name.into(), schema, key, partition: Partition::None, revisions: false, narrow: Vec::new() }
     }
 
     /// Keeps every version of a row instead of overwriting it. The last column of the key, a timestamp, says since when a version
@@ -41,6 +51,13 @@ impl TableSpec {
     /// or with [`Scan::revisions`](crate::Scan::revisions) all of them.
     pub fn revisions(mut self) -> Self {
         self.revisions = true;
+        self
+    }
+
+    /// This column, of type `Float32` or `Int32`, also takes rows of `Float64` or `Int64`: they are stored narrowed where no value
+    /// moves farther, and refused where one would.
+    pub fn narrow(mut self, column: impl Into<String>, tolerance: Tolerance) -> Self {
+        self.narrow.push((column.into(), tolerance));
         self
     }
 
@@ -60,6 +77,8 @@ pub(crate) struct Table {
     pub(crate) partition: Partition,
     pub(crate) cut: Cut,
     pub(crate) revisions: bool,
+    /// By column: how far values of twice the width may move.
+    narrow: Vec<Option<Tolerance>>,
     /// Tells journaled rows of another schema apart.
     pub(crate) print: u32,
 }
@@ -117,6 +136,13 @@ impl Table {
                 ));
             }
         }
+        let mut narrow = vec![None; kinds.len()];
+        for (column, tolerance) in &spec.narrow {
+            let at = names.iter().position(|n| n == column);
+            let at = at.filter(|at| matches!(kinds[*at], Kind::F32 | Kind::I32));
+            let at = at.ok_or_else(|| bad(format!("column {column}, to narrow to, is none of 32 bits")))?;
+            narrow[at] = Some(*tolerance);
+        }
         let cut = Cut::bind(&spec.partition, name, &names, &kinds, &key)?;
         let text =
             names.iter().zip(&kinds).map(|(n, k)| format!("{n}\u{0}{}\u{0}", k.name())).collect::<String>();
@@ -129,6 +155,7 @@ impl Table {
             partition: spec.partition.clone(),
             cut,
             revisions: spec.revisions,
+            narrow,
             print,
         })
     }
@@ -139,15 +166,28 @@ impl Table {
 
     /// Checks rows against the declaration and copies them.
     pub(crate) fn stage(&self, rows: &RecordBatch) -> Result<Columns, Error> {
+        let mut columns = Columns::new(&self.shape.kinds);
+        self.restage(rows, &mut columns)?;
+        Ok(columns)
+    }
+
+    /// The same into columns of this table that are used again.
+    pub(crate) fn restage(&self, rows: &RecordBatch, columns: &mut Columns) -> Result<(), Error> {
         let bad = |why: String| Error::input(&self.name, why);
         let given = rows.schema_ref();
         let mut order = Vec::with_capacity(self.schema.fields().len());
-        for field in self.schema.fields() {
+        let mut narrowed = Vec::new();
+        for (column, field) in self.schema.fields().iter().enumerate() {
             let at = given
                 .index_of(field.name())
                 .map_err(|_| bad(format!("column {} is missing", field.name())))?;
             let data_type = given.field(at).data_type();
-            if data_type != field.data_type() {
+            if let Some(array) = self
+                .narrowed(column, rows.column(at))
+                .map_err(|why| bad(format!("column {}, {why}", field.name())))?
+            {
+                narrowed.push((column, array));
+            } else if data_type != field.data_type() {
                 return Err(bad(format!(
                     "column {} has type {data_type}, not {}",
                     field.name(),
@@ -160,17 +200,33 @@ impl Table {
             let extra = given.fields().iter().find(|f| self.schema.index_of(f.name()).is_err());
             return Err(bad(format!("unknown column {}", extra.map_or("", |f| f.name()))));
         }
-        // Offsets are 32 bits wide.
-        if rows.get_array_memory_size() > 1 << 30 {
-            return Err(bad("a batch of more than 1 GiB; split it".into()));
+        // A single value may be as long as that, and makes a page of its own.
+        if rows.columns().iter().map(bytes).sum::<u64>() > LONGEST_PAGE {
+            return Err(bad("a batch of more than 128 MiB; split it".into()));
         }
-        let rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;
-        let columns = Columns::from_batch(&self.shape.kinds, &rows);
+        let mut rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;
+        if !narrowed.is_empty() {
+            let mut columns = rows.columns().to_vec();
+            narrowed.into_iter().for_each(|(at, array)| columns[at] = array);
+            let fields = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            rows = RecordBatch::try_new(schema, columns).map_err(|e| bad(e.to_string()))?;
+        }
+        columns.refill(&rows);
         for (at, field) in self.schema.fields().iter().enumerate() {
             if columns.has_nulls(at) && (!field.is_nullable() || self.shape.key.contains(&at)) {
                 return Err(bad(format!("column {} holds a null", field.name())));
             }
         }
-        Ok(columns)
+        Ok(())
+    }
+
+    /// Rows of twice the width, narrowed where the table declares it.
+    fn narrowed(&self, column: usize, array: &ArrayRef) -> Result<Option<ArrayRef>, String> {
+        match (self.narrow[column], self.shape.kinds[column], array.data_type()) {
+            (Some(tolerance), Kind::F32, DataType::Float64) => Ok(Some(to_f32(array, tolerance)?.0)),
+            (Some(_), Kind::I32, DataType::Int64) => Ok(Some(to_i32(array)?)),
+            _ => Ok(None),
+        }
     }
 }

@@ -39,7 +39,7 @@ fn every_mutated_file_is_found_and_none_is_read() {
     assert_eq!((sound.tables[0].files, sound.tables[0].rows), (2, 4000));
 
     let mut seed = 7;
-    for round in 0..2000 {
+    for round in 0..crate::rounds(300, 2000) {
         let path = &files[round % 2];
         let original = std::fs::read(path).unwrap();
         let mut bytes = original.clone();

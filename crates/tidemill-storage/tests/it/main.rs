@@ -2,16 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod allocations;
 mod basics;
 mod crash;
 mod damage;
+mod decoder;
+mod encoding;
+mod histories;
 mod load;
 mod model;
+mod narrow;
 mod parts;
 mod readers;
 mod remote;
 mod revisions;
 mod slow;
+mod repairs;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,6 +32,11 @@ use tidemill_storage::{
         arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit},
     },
 };
+
+/// So many of something, or all of it where `TIDEMILL_TEST_FULL` is set.
+pub(crate) fn rounds(some: usize, all: usize) -> usize {
+    if std::env::var_os("TIDEMILL_TEST_FULL").is_some() { all } else { some }
+}
 
 pub(crate) const DAY: i64 = 86_400_000_000_000;
 

@@ -1,0 +1,155 @@
+//! Compressing pages, and not trying where it does not pay.
+
+use std::io;
+
+use parquet::{
+    basic::{Compression as Codec, ZstdLevel},
+    errors::{ParquetError, Result},
+};
+
+use crate::{Compression, Config};
+
+/// A page that compression makes less than this share smaller is kept as it is.
+const WORTH: f64 = 0.02;
+/// After a page that was not worth it, so many of its column go by before the next is tried.
+const SKIP: u32 = 40;
+
+/// Compresses; its working memory is used again and again.
+pub(crate) struct Packer {
+    choice: Compression,
+    level: i32,
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+    snappy: snap::raw::Encoder,
+}
+
+/// What was learned about one column's pages.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Learned {
+    skip: u32,
+}
+
+impl Learned {
+    fn tries(&mut self) -> bool {
+        self.skip = self.skip.saturating_sub(1);
+        self.skip == 0
+    }
+}
+
+impl Packer {
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let level = config.compression_level;
+        let zstd = match config.compression {
+            Compression::Auto | Compression::Zstd => Some(zstd::bulk::Compressor::new(level)?),
+            _ => None,
+        };
+        Ok(Self { choice: config.compression, level, zstd, snappy: snap::raw::Encoder::new() })
+    }
+
+    /// Compresses the pages of one column chunk, each in its place, and says by what: nothing, where none of them gains.
+    pub(crate) fn pack(&mut self, pages: &mut [Vec<u8>], learned: &mut Learned) -> Result<Codec> {
+        match self.choice {
+            Compression::None => Ok(Codec::UNCOMPRESSED),
+            Compression::Auto | Compression::Zstd => self.pack_zstd(pages, learned),
+            Compression::Snappy => {
+                for page in pages {
+                    *page =
+                        self.snappy.compress_vec(page).map_err(|e| ParquetError::External(Box::new(e)))?;
+                }
+                Ok(Codec::SNAPPY)
+            }
+            Compression::Lz4 => {
+                pages.iter_mut().for_each(|page| *page = lz4_flex::block::compress(page));
+                Ok(Codec::LZ4_RAW)
+            }
+        }
+    }
+
+    fn pack_zstd(&mut self, pages: &mut [Vec<u8>], learned: &mut Learned) -> Result<Codec> {
+        let packed: Vec<Option<Vec<u8>>> = pages
+            .iter()
+            .enumerate()
+            .map(|(at, page)| {
+                // A dictionary, which stands first, is another matter than its indexes: it is always tried.
+                let of_its_own = at == 0 && pages.len() > 1;
+                if !of_its_own && !learned.tries() {
+                    return Ok(None);
+                }
+                let packed = self.zstd.as_mut().map(|zstd| zstd.compress(page)).transpose()?;
+                let worth = |packed: &Vec<u8>| (packed.len() as f64) < page.len() as f64 * (1.0 - WORTH);
+                let packed = packed.filter(worth);
+                if !of_its_own {
+                    learned.skip = if packed.is_some() { 0 } else { SKIP };
+                }
+                Ok(packed)
+            })
+            .collect::<io::Result<_>>()?;
+        if self.choice == Compression::Auto && packed.iter().all(Option::is_none) {
+            return Ok(Codec::UNCOMPRESSED);
+        }
+        for (page, packed) in pages.iter_mut().zip(packed) {
+            *page = packed.unwrap_or_else(|| stored(page));
+        }
+        Ok(Codec::ZSTD(ZstdLevel::try_new(self.level)?))
+    }
+}
+
+/// A zstd frame that holds the bytes as they are: all pages of a column chunk name one codec, and this one costs a reader
+/// nothing (RFC 8878, 3.1.1).
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    const BLOCK: usize = 128 << 10;
+    let mut out = Vec::with_capacity(bytes.len() + 9 + 3 * bytes.len().div_ceil(BLOCK).max(1));
+    out.extend_from_slice(&0xfd2f_b528_u32.to_le_bytes());
+    // One segment, its length in four bytes, no checksum.
+    out.push(0b1010_0000);
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    let mut blocks = bytes.chunks(BLOCK).peekable();
+    if bytes.is_empty() {
+        out.extend_from_slice(&[1, 0, 0]);
+    }
+    while let Some(block) = blocks.next() {
+        let header = (block.len() as u32) << 3 | u32::from(blocks.peek().is_none());
+        out.extend_from_slice(&header.to_le_bytes()[..3]);
+        out.extend_from_slice(block);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_frame_is_one_that_zstd_reads() {
+        for len in [0, 1, 255, 256, 70_000, 128 << 10, (128 << 10) + 1, 400_000] {
+            let bytes: Vec<u8> =
+                (0..len).map(|n: usize| (n.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+            assert_eq!(zstd::bulk::decompress(&stored(&bytes), len).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn noise_is_left_and_repetition_is_not() {
+        let noise = |seed: u64| -> Vec<u8> {
+            let mut state = seed;
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as u8
+            };
+            (0..10_000).map(|_| next()).collect()
+        };
+        let packed = |compression, mut pages: Vec<Vec<u8>>| {
+            let config = Config { compression, ..Config::default() };
+            let codec = Packer::new(&config).unwrap().pack(&mut pages, &mut Learned::default()).unwrap();
+            (codec, pages.iter().map(Vec::len).sum::<usize>())
+        };
+        assert_eq!(packed(Compression::Auto, vec![noise(1), noise(2)]), (Codec::UNCOMPRESSED, 20_000));
+        assert!(matches!(packed(Compression::Zstd, vec![noise(1)]), (Codec::ZSTD(_), 10_000..10_100)));
+        assert!(matches!(
+            packed(Compression::Auto, vec![vec![7; 10_000], noise(2)]),
+            (Codec::ZSTD(_), 10_000..11_000)
+        ));
+        assert!(matches!(packed(Compression::Lz4, vec![vec![7; 10_000]]), (Codec::LZ4_RAW, 0..1000)));
+        assert!(matches!(packed(Compression::Snappy, vec![vec![7; 10_000]]), (Codec::SNAPPY, 0..1000)));
+        assert_eq!(packed(Compression::None, vec![vec![7; 10_000]]), (Codec::UNCOMPRESSED, 10_000));
+    }
+}
