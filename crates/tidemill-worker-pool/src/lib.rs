@@ -47,6 +47,7 @@ mod context;
 mod error;
 mod event;
 mod handle;
+mod inbox;
 mod io;
 mod job;
 mod life;

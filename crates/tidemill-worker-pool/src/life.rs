@@ -21,6 +21,8 @@ const CANCEL: u32 = 1 << 2;
 const WAKER: u32 = 1 << 3;
 /// Somebody waits for a cancel.
 const LISTENS: u32 = 1 << 4;
+/// Where the mark begins that a life carries from its start.
+const MARK: u32 = 8;
 
 pub(crate) struct Life {
     word: AtomicU32,
@@ -42,12 +44,17 @@ pub(crate) struct Cancel {
 
 impl Life {
     #[inline]
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(mark: u32) -> Self {
         Self {
-            word: AtomicU32::new(WAITING),
+            word: AtomicU32::new(WAITING | mark << MARK),
             attempt: std::sync::atomic::AtomicU32::new(0),
             waker: UnsafeCell::new(None),
         }
+    }
+
+    /// The lower 24 bits of what it was marked by.
+    pub(crate) fn mark(&self) -> u32 {
+        self.word.load(Ordering::Relaxed) >> MARK
     }
 
     pub(crate) fn attempt(&self) -> u32 {
@@ -74,12 +81,12 @@ impl Life {
 
     /// Takes a job that waits for a worker; true makes the caller its owner.
     pub(crate) fn claim(&self) -> bool {
-        self.step(WAITING, |phase| (phase == WAITING).then_some(RUNNING)).is_some()
+        self.step(|phase| (phase == WAITING).then_some(RUNNING)).is_some()
     }
 
     /// Takes a job that waits for anything.
     pub(crate) fn seize(&self) -> bool {
-        self.step(WAITING, |phase| (phase == WAITING || phase == DELAYED).then_some(RUNNING)).is_some()
+        self.step(|phase| (phase == WAITING || phase == DELAYED).then_some(RUNNING)).is_some()
     }
 
     /// The owner lets go until the next attempt; false when somebody cancelled it, who leaves its end to the owner.
@@ -97,7 +104,7 @@ impl Life {
 
     /// A delayed job waits for a worker again; false when it was cancelled meanwhile.
     pub(crate) fn due(&self) -> bool {
-        self.step(DELAYED, |phase| (phase == DELAYED).then_some(WAITING)).is_some()
+        self.step(|phase| (phase == DELAYED).then_some(WAITING)).is_some()
     }
 
     /// Asks it to stop.
@@ -174,9 +181,10 @@ impl Life {
         Err(())
     }
 
-    /// Moves to another phase, all flags kept; `guess` saves a read in the usual case.
-    fn step(&self, guess: u32, next: impl Fn(u32) -> Option<u32>) -> Option<()> {
-        let mut word = guess;
+    /// Moves to another phase, all flags kept.
+    #[inline]
+    fn step(&self, next: impl Fn(u32) -> Option<u32>) -> Option<()> {
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             let phase = next(word & PHASE)?;
             match self.word.compare_exchange_weak(
@@ -214,7 +222,7 @@ mod loom_tests {
 
     impl Job {
         fn new() -> Arc<Self> {
-            Arc::new(Self { life: Life::new(), stage: UnsafeCell::new(None) })
+            Arc::new(Self { life: Life::new(0), stage: UnsafeCell::new(None) })
         }
 
         fn end(&self, result: u32) {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -16,10 +17,11 @@ use crate::error::{Error, JobError};
 use crate::event::Event;
 use crate::handle::JobHandle;
 use crate::job::Job;
+use crate::queue::Waits;
 use crate::report::Report;
 use crate::shared::{Delayed, Listener, Phase, Shared};
 use crate::stats::Stats;
-use crate::task::{Core, Header};
+use crate::task::{self, Header};
 
 /// How long `close` waits for workers that it stopped at the deadline.
 const STOP: Duration = Duration::from_millis(100);
@@ -111,13 +113,13 @@ impl Pool {
         }
         state.target = workers;
         let spawn = workers.saturating_sub(state.live);
-        let idle = if state.live > workers { state.take_idle() } else { Vec::new() };
+        let idle = if state.live > workers { shared.inbox.wake(usize::MAX) } else { Vec::new() };
         state.aborts.retain(|(_, task)| !task.is_finished());
         for _ in 0..spawn {
             shared.hire(&mut state);
         }
         drop(state);
-        idle.into_iter().for_each(|(_, waker)| waker.wake());
+        idle.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
@@ -146,9 +148,9 @@ impl Pool {
                 state.phase = Phase::Closing;
             }
             shared.room.close();
-            state.take_idle()
+            shared.inbox.wake(usize::MAX)
         };
-        idle.into_iter().for_each(|(_, waker)| waker.wake());
+        idle.into_iter().for_each(Waker::wake);
         let drained = timeout(deadline, progress.wait_for(|phase| *phase >= Phase::Closed)).await.is_ok();
         self.owner.stop(!drained);
         let _ = timeout(STOP, progress.wait_for(|phase| *phase == Phase::Gone)).await;
@@ -163,6 +165,7 @@ impl Pool {
     }
 
     /// Enqueues a job that holds a permit. One that meets a close here is accepted and given back.
+    #[inline]
     fn accept<F, Fut, T>(&self, job: Job<F>) -> JobHandle<T>
     where
         F: FnMut(JobContext) -> Fut + Send + 'static,
@@ -171,10 +174,11 @@ impl Pool {
     {
         let shared = &self.owner.0;
         let Job { make, priority, group, timeout, options } = job;
-        let header = Header::new(shared.lately(), timeout, options);
-        let core = Arc::new(Core::new(header, make));
-        shared.accept(Arc::clone(&core) as Arc<_>, group.as_deref(), priority);
-        JobHandle::new(core)
+        let group = shared.group(group.as_ref());
+        let header = Header::new(shared.lately(), group, priority, timeout, options);
+        let (work, outcome) = task::job(header, make);
+        shared.accept(work);
+        JobHandle::new(outcome)
     }
 }
 
@@ -258,8 +262,7 @@ impl Owner {
     /// Gives back what waits; with `abort`, stops what runs.
     fn stop(&self, abort: bool) {
         let shared = &self.0;
-        let mut state = shared.lock();
-        state.phase = state.phase.max(Phase::Closed);
+        let mut state = shared.shut();
         let mut left = state.queue.drain();
         left.extend(
             std::mem::take(&mut state.delayed)
@@ -269,17 +272,17 @@ impl Owner {
         );
         let mut owned = Vec::with_capacity(left.len());
         for work in &left {
-            if work.job.header().life.seize() {
+            if work.header().life.seize() {
                 let info = shared.info(&state, work);
                 state.returned.push(info);
-                state.queue.counts(work.group, work.priority).returned += 1;
-                owned.push(Arc::clone(&work.job));
+                state.queue.counts(work.group(), work.priority()).returned += 1;
+                owned.push(work.clone());
             } else {
-                state.queue.counts(work.group, work.priority).cancelled += 1;
+                state.queue.counts(work.group(), work.priority()).cancelled += 1;
             }
         }
         let aborts = if abort { std::mem::take(&mut state.aborts) } else { Vec::new() };
-        let idle = state.take_idle();
+        let idle = shared.inbox.wake(usize::MAX);
         let gone = state.live == 0;
         drop(state);
         shared.room.close();
@@ -296,7 +299,7 @@ impl Owner {
             unsafe { job.fail(Error::closed("the job did not run")) };
         }
         aborts.into_iter().for_each(|(_, task)| task.abort());
-        idle.into_iter().for_each(|(_, waker)| waker.wake());
+        idle.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -327,11 +330,10 @@ fn wake_due(shared: &Shared) -> Option<Option<u64>> {
     let moved = shared.promote(&mut state, shared.now());
     // The last delayed job may have been a cancelled one: somebody has to see that a drain is over.
     let over = state.phase == Phase::Closing && state.is_drained();
-    let keep = state.idle.len() - moved.max(usize::from(over)).min(state.idle.len());
-    let woken = state.idle.split_off(keep);
+    let woken = shared.inbox.wake(moved.max(usize::from(over)));
     let next = state.delayed.peek().map(|Reverse(first)| first.due);
     drop(state);
-    woken.into_iter().for_each(|(_, waker)| waker.wake());
+    woken.into_iter().for_each(Waker::wake);
     Some(next)
 }
 

@@ -1,10 +1,31 @@
-//! Atomics and cells: the standard ones, or loom's when it tries every interleaving.
+//! Atomics, cells and a lock: the standard ones, or loom's when it tries every interleaving.
 
 #[cfg(loom)]
 pub(crate) use loom::{cell::UnsafeCell, sync::atomic::AtomicU32};
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::AtomicU32;
+
+/// A lock under which no code of a user runs, so that it cannot be poisoned.
+#[cfg(not(loom))]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+#[cfg(loom)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        #[cfg(not(loom))]
+        return Self(std::sync::Mutex::new(value));
+        #[cfg(loom)]
+        return Self(loom::sync::Mutex::new(value));
+    }
+
+    #[inline]
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
 
 /// The standard cell with loom's way of asking.
 #[cfg(not(loom))]

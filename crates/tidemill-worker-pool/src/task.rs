@@ -16,13 +16,13 @@ use crate::error::{Error, JobError};
 use crate::handle::Status;
 use crate::job::Options;
 use crate::life::Life;
-use crate::queue::{Dated, nanos};
+use crate::priority::Priority;
+use crate::queue::{Waits, nanos};
 use crate::retry::Retry;
 use crate::sync::UnsafeCell;
 
-/// What the worker knows of a job. All but `header` are for its owner, see [`Life`].
+/// What the worker can do with a job it owns, see [`Life`].
 pub(crate) trait Task: Send + Sync {
-    fn header(&self) -> &Header;
     /// Calls the closure.
     ///
     /// # Safety
@@ -88,34 +88,163 @@ impl Extra {
     }
 }
 
-pub(crate) struct Core<F, Fut, T> {
+/// A job as queue, worker and context hold it: it has lost its types.
+#[derive(Clone)]
+pub(crate) struct Work(Arc<dyn Task>);
+
+// The header stands first, see `Work::header`.
+#[repr(C)]
+pub(crate) struct Core<F, A, T> {
     header: Header,
-    stage: UnsafeCell<Stage<F, Fut, T>>,
+    stage: UnsafeCell<Stage<F, A, T>>,
 }
 
 // SAFETY: the stage is touched by one side at a time, the owner and after the end the handle, see `Life`.
-unsafe impl<F: Send, Fut: Send, T: Send> Sync for Core<F, Fut, T> {}
+unsafe impl<F: Send, A: Send, T: Send> Sync for Core<F, A, T> {}
 
-enum Stage<F, Fut, T> {
+/// Once it is running it stays where it is until it is dropped there: an attempt may be pinned in it.
+enum Stage<F, A, T> {
     Waiting(F),
     /// The closure is kept when there may be another attempt.
-    Running(Option<F>, Pin<Box<Fut>>),
+    Running(Option<F>, A),
     Ended(Result<T, Error>),
     Empty,
 }
 
-impl Header {
+/// Where the future of an attempt stands.
+pub(crate) trait Attempt {
+    type Future: Future;
+
+    fn new(future: Self::Future) -> Self;
+    fn get(self: Pin<&mut Self>) -> Pin<&mut Self::Future>;
+}
+
+/// In the job itself: no allocation when it starts, and as many bytes more while it waits.
+pub(crate) struct Inside<Fut>(Fut);
+
+impl<Fut: Future> Attempt for Inside<Fut> {
+    type Future = Fut;
+
+    fn new(future: Fut) -> Self {
+        Self(future)
+    }
+
+    fn get(self: Pin<&mut Self>) -> Pin<&mut Fut> {
+        // SAFETY: it is pinned as a part of what is pinned; nothing else hands out or moves it, and it has no `Drop`.
+        unsafe { self.map_unchecked_mut(|inside| &mut inside.0) }
+    }
+}
+
+impl<Fut: Future> Attempt for Pin<Box<Fut>> {
+    type Future = Fut;
+
+    fn new(future: Fut) -> Self {
+        Box::pin(future)
+    }
+
+    fn get(self: Pin<&mut Self>) -> Pin<&mut Fut> {
+        self.get_mut().as_mut()
+    }
+}
+
+/// The largest future that stands in the job itself, in bytes.
+const INSIDE: usize = 32;
+
+/// Makes a job of what a caller handed in: for the pool and for the handle.
+#[inline]
+pub(crate) fn job<F, Fut, T>(header: Header, make: F) -> (Work, Arc<dyn Outcome<T>>)
+where
+    F: FnMut(JobContext) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+    T: Send + 'static,
+{
+    if const { size_of::<Fut>() <= INSIDE } {
+        let core = Arc::new(Core::<F, Inside<Fut>, T>::new(header, make));
+        (Work(Arc::clone(&core) as _), core)
+    } else {
+        let core = Arc::new(Core::<F, Pin<Box<Fut>>, T>::new(header, make));
+        (Work(Arc::clone(&core) as _), core)
+    }
+}
+
+impl Work {
     #[inline]
-    pub(crate) fn new(accepted: u64, timeout: Option<Duration>, options: Option<Box<Options>>) -> Self {
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: it was a `Core`, which begins with its header. A call through the table would cost more than the
+        // rest of most questions.
+        unsafe { &*Arc::as_ptr(&self.0).cast::<Header>() }
+    }
+
+    /// Calls the closure and polls the attempt for the first time, as [`Task::poll`].
+    ///
+    /// # Safety
+    /// The caller owns the job.
+    #[inline]
+    pub(crate) unsafe fn start(&self, cx: &mut Context<'_>) -> Poll<Result<(), JobError>> {
+        // SAFETY: passed on.
+        unsafe { Arc::clone(&self.0).start() };
+        // SAFETY: passed on.
+        unsafe { self.0.poll(cx) }
+    }
+
+    /// # Safety
+    /// As for [`Task::poll`].
+    pub(crate) unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), JobError>> {
+        // SAFETY: passed on.
+        unsafe { self.0.poll(cx) }
+    }
+
+    /// # Safety
+    /// As for [`Task::stop`].
+    pub(crate) unsafe fn stop(&self) {
+        // SAFETY: passed on.
+        unsafe { self.0.stop() }
+    }
+
+    /// # Safety
+    /// As for [`Task::fail`].
+    pub(crate) unsafe fn fail(&self, error: Error) {
+        // SAFETY: passed on.
+        unsafe { self.0.fail(error) }
+    }
+}
+
+impl Waits for Work {
+    #[inline]
+    fn since(&self) -> u64 {
+        self.header().since()
+    }
+
+    #[inline]
+    fn group(&self) -> u32 {
+        self.header().life.mark() >> 2
+    }
+
+    #[inline]
+    fn priority(&self) -> Priority {
+        Priority::ALL[(self.header().life.mark() as usize & 3).min(2)]
+    }
+}
+
+impl Header {
+    /// Of a job of a group and priority that was accepted at `accepted`.
+    #[inline]
+    pub(crate) fn new(
+        accepted: u64,
+        group: u32,
+        priority: Priority,
+        timeout: u64,
+        options: Option<Box<Options>>,
+    ) -> Self {
         let extra = options.map_or(ptr::null_mut(), |options| {
             let due = options.deadline.map_or(u64::MAX, |limit| accepted.saturating_add(nanos(limit)));
             Box::into_raw(Box::new(Extra::new(Some(*options), due)))
         });
         Self {
-            life: Life::new(),
+            life: Life::new(group << 2 | priority.index() as u32),
             id: AtomicU64::new(0),
             since: AtomicU64::new(accepted),
-            timeout: timeout.map_or(u64::MAX, nanos),
+            timeout,
             extra: AtomicPtr::new(extra),
         }
     }
@@ -230,42 +359,52 @@ impl Drop for Header {
     }
 }
 
-impl<F, Fut, T> Core<F, Fut, T> {
-    pub(crate) fn new(header: Header, make: F) -> Self {
+impl<F, A, T> Core<F, A, T> {
+    #[inline]
+    fn new(header: Header, make: F) -> Self {
         Self { header, stage: UnsafeCell::new(Stage::Waiting(make)) }
     }
 
     /// Puts the next stage and hands out the last.
     ///
     /// # Safety
-    /// The caller owns the job, or is its handle after its end.
-    unsafe fn replace(&self, next: Stage<F, Fut, T>) -> Stage<F, Fut, T> {
+    /// The caller owns the job, or is its handle after its end; it is not running.
+    unsafe fn replace(&self, next: Stage<F, A, T>) -> Stage<F, A, T> {
         // SAFETY: nobody else touches the stage meanwhile, and no code of a user runs in here.
-        self.stage.with_mut(|stage| std::mem::replace(unsafe { &mut *stage }, next))
+        self.stage.with_mut(|stage| unsafe { std::ptr::replace(stage, next) })
+    }
+
+    /// Drops the stage where it is and puts the next.
+    ///
+    /// # Safety
+    /// The caller owns the job.
+    unsafe fn put(&self, next: Stage<F, A, T>) {
+        self.stage.with_mut(|stage| {
+            // What it holds may panic when it is dropped: not our worker's business. A drop that unwinds has dropped
+            // every field all the same.
+            // SAFETY: nobody else touches the stage meanwhile, and what is dropped is overwritten at once.
+            drop(catch_unwind(AssertUnwindSafe(|| unsafe { ptr::drop_in_place(stage) })));
+            // SAFETY: as above.
+            unsafe { ptr::write(stage, next) };
+        });
     }
 
     /// # Safety
     /// The caller owns the job.
     unsafe fn settle(&self, result: Result<T, Error>) {
+        // Before the handle hears of the end, so that nothing of the job is held any more.
         // SAFETY: passed on.
-        let last = unsafe { self.replace(Stage::Ended(result)) };
-        // Before the handle hears of the end, so that nothing of the job is held any more. What it holds may panic
-        // when it is dropped: not our worker's business.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(last))));
+        unsafe { self.put(Stage::Ended(result)) };
         self.header.life.end();
     }
 }
 
-impl<F, Fut, T> Task for Core<F, Fut, T>
+impl<F, A, T> Task for Core<F, A, T>
 where
-    F: FnMut(JobContext) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+    F: FnMut(JobContext) -> A::Future + Send + 'static,
+    A: Attempt<Future: Future<Output = Result<T, JobError>>> + Send + 'static,
     T: Send + 'static,
 {
-    fn header(&self) -> &Header {
-        &self.header
-    }
-
     unsafe fn start(self: Arc<Self>) {
         // SAFETY: the caller keeps the job alive; this reference goes into the context, which may be dropped any time.
         let core = unsafe { &*Arc::as_ptr(&self) };
@@ -273,17 +412,18 @@ where
         let Stage::Waiting(mut make) = (unsafe { core.replace(Stage::Empty) }) else {
             unreachable!("the closure waits for its owner")
         };
-        let attempt = Box::pin(make(JobContext::new(self)));
+        let attempt = A::new(make(JobContext::new(Work(self))));
         let kept = (core.header.retry().max > 0).then_some(make);
-        // SAFETY: passed on.
-        unsafe { core.replace(Stage::Running(kept, attempt)) };
+        // SAFETY: passed on; `Empty` has nothing to drop.
+        core.stage.with_mut(|stage| unsafe { ptr::write(stage, Stage::Running(kept, attempt)) });
     }
 
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<(), JobError>> {
         let polled = self.stage.with_mut(|stage| {
             // SAFETY: the caller owns the job; the future reaches the stage by no other way.
             match unsafe { &mut *stage } {
-                Stage::Running(_, attempt) => attempt.as_mut().poll(cx),
+                // SAFETY: a stage that runs is not moved, it is dropped where it stands.
+                Stage::Running(_, attempt) => unsafe { Pin::new_unchecked(attempt) }.get().poll(cx),
                 _ => unreachable!("an attempt was started"),
             }
         });
@@ -296,14 +436,12 @@ where
     }
 
     unsafe fn stop(&self) {
+        let kept = self.stage.with_mut(|stage| {
+            // SAFETY: the caller owns the job.
+            if let Stage::Running(kept, _) = unsafe { &mut *stage } { kept.take() } else { None }
+        });
         // SAFETY: passed on.
-        let last = unsafe { self.replace(Stage::Empty) };
-        let Stage::Running(kept, attempt) = last else { return };
-        drop(catch_unwind(AssertUnwindSafe(|| drop(attempt))));
-        if let Some(make) = kept {
-            // SAFETY: passed on.
-            unsafe { self.replace(Stage::Waiting(make)) };
-        }
+        unsafe { self.put(kept.map_or(Stage::Empty, Stage::Waiting)) };
     }
 
     unsafe fn fail(&self, error: Error) {
@@ -312,10 +450,10 @@ where
     }
 }
 
-impl<F, Fut, T> Outcome<T> for Core<F, Fut, T>
+impl<F, A, T> Outcome<T> for Core<F, A, T>
 where
-    F: FnMut(JobContext) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+    F: FnMut(JobContext) -> A::Future + Send + 'static,
+    A: Attempt<Future: Future<Output = Result<T, JobError>>> + Send + 'static,
     T: Send + 'static,
 {
     fn header(&self) -> &Header {
@@ -339,11 +477,5 @@ where
             // SAFETY: the cancel made us its owner.
             unsafe { self.settle(Err(Error::cancelled())) };
         }
-    }
-}
-
-impl Dated for Arc<dyn Task> {
-    fn since(&self) -> u64 {
-        self.header().since()
     }
 }
