@@ -136,13 +136,14 @@ mod tests {
     }
 }
 
-/// Every interleaving of a hand-over: `RUSTFLAGS="--cfg loom" cargo test -p tidemill-metrics --lib --release loom`.
+/// Every interleaving of a hand-over; run by `cargo xtask loom`.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
     use super::*;
+    use crate::sync::every_interleaving;
 
     /// One owned slot and the shared one, for as many threads as a model can have.
     struct Model {
@@ -177,7 +178,7 @@ mod loom_tests {
     }
 
     fn three_threads(give_back: fn(&Slot)) {
-        loom::model(move || {
+        every_interleaving(move || {
             let model = Model::new();
             let others: Vec<_> = (0..2)
                 .map(|_| {
@@ -207,7 +208,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_reader_never_sees_a_step_back() {
-        loom::model(|| {
+        every_interleaving(|| {
             let model = Model::new();
             let writers: Vec<_> = (0..2)
                 .map(|_| {

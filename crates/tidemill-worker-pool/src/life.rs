@@ -53,15 +53,18 @@ impl Life {
     }
 
     /// The lower 24 bits of what it was marked by.
+    #[inline]
     pub(crate) fn mark(&self) -> u32 {
         self.word.load(Ordering::Relaxed) >> MARK
     }
 
+    #[inline]
     pub(crate) fn attempt(&self) -> u32 {
         self.attempt.load(Ordering::Relaxed)
     }
 
     /// The owner begins another attempt.
+    #[inline]
     pub(crate) fn count_attempt(&self) {
         self.attempt.store(self.attempt() + 1, Ordering::Relaxed);
     }
@@ -75,11 +78,13 @@ impl Life {
         }
     }
 
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.word.load(Ordering::Relaxed) & CANCEL != 0
     }
 
     /// Takes a job that waits for a worker; true makes the caller its owner.
+    #[inline]
     pub(crate) fn claim(&self) -> bool {
         self.step(|phase| (phase == WAITING).then_some(RUNNING)).is_some()
     }
@@ -200,7 +205,7 @@ impl Life {
     }
 }
 
-/// Run by `RUSTFLAGS="--cfg loom" cargo test --release -p tidemill-worker-pool --lib loom`.
+/// Run by `cargo xtask loom`.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use std::future::poll_fn;
@@ -210,6 +215,7 @@ mod loom_tests {
     use loom::thread;
 
     use super::*;
+    use crate::sync::every_interleaving;
 
     /// A job as `Core` has it: the life, and a stage that only its owner touches. Loom reports every other access.
     struct Job {
@@ -262,7 +268,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_result_reaches_the_handle_that_waits() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -275,7 +281,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_cancel_and_a_worker_end_a_job_once() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -292,7 +298,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_close_and_a_cancel_and_a_worker_end_a_job_once() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -317,7 +323,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_handle_that_moves_to_another_task_is_woken_there() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -333,7 +339,7 @@ mod loom_tests {
 
     #[test]
     fn loom_whoever_listens_hears_the_cancel() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             assert!(job.life.claim());
             let listener = thread::spawn({
@@ -350,7 +356,7 @@ mod loom_tests {
     #[test]
     #[should_panic(expected = "Causality violation")]
     fn loom_finds_a_result_that_is_taken_too_early() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);

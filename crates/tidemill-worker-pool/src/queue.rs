@@ -85,6 +85,7 @@ impl<J: Waits> Queue<J> {
         number
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, job: J) {
         let group = &mut self.groups[job.group() as usize];
         group.active = group.active.max(job.since());
@@ -94,6 +95,7 @@ impl<J: Waits> Queue<J> {
     }
 
     /// Takes the next job, as if `workers` share all jobs.
+    #[inline]
     pub(crate) fn pop(&mut self, now: u64, workers: usize) -> Option<Taken<J>> {
         if self.ready == 0 {
             return None;
@@ -151,6 +153,7 @@ impl<J: Waits> Queue<J> {
         self.running
     }
 
+    #[inline]
     pub(crate) fn counts(&mut self, group: u32, priority: Priority) -> &mut Counts {
         &mut self.groups[group as usize].counts[priority.index()]
     }

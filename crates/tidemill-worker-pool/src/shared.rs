@@ -121,6 +121,7 @@ impl Shared {
     }
 
     /// As `now`, at most 2 us ago; for what happens again and again on one thread.
+    #[inline]
     pub(crate) fn lately(&self) -> u64 {
         nanos(Recent::now().saturating_duration_since(self.origin))
     }
@@ -141,6 +142,7 @@ impl Shared {
     }
 
     /// Brings what was handed in since the lock was taken into the queue.
+    #[inline]
     pub(crate) fn sort_in(&self, state: &mut State) {
         self.inbox.take(&mut state.arrived);
         state.sort_in();
@@ -169,6 +171,7 @@ impl Shared {
     }
 
     /// The number of a group, for a job that is to be made.
+    #[inline]
     pub(crate) fn group(&self, name: Option<&Arc<str>>) -> u32 {
         let Some(name) = name else { return 0 };
         if let Some(&known) = self.groups.read().unwrap_or_else(PoisonError::into_inner).get(name) {
@@ -190,6 +193,14 @@ impl Shared {
         match self.inbox.put(work, |work, number| work.header().set_id(number)) {
             Ok(left) => self.see_to(left),
             Err(work) => self.turn_away(&work),
+        }
+    }
+
+    /// As [`accept`](Self::accept), for several.
+    pub(crate) fn accept_all(&self, jobs: &mut Vec<Work>) {
+        match self.inbox.put_all(jobs, |work, number| work.header().set_id(number)) {
+            Some(left) => self.see_to(left),
+            None => jobs.drain(..).for_each(|work| self.turn_away(&work)),
         }
     }
 

@@ -48,3 +48,25 @@ impl<T> UnsafeCell<T> {
         write(self.0.get())
     }
 }
+
+/// Tries every interleaving of `threads`, and says how many there were.
+#[cfg(all(test, loom))]
+pub(crate) fn every_interleaving(threads: impl Fn() + Sync + Send + 'static) {
+    interleavings(None, threads);
+}
+
+/// As [`every_interleaving`], of those with at most so many preemptions.
+#[cfg(all(test, loom))]
+pub(crate) fn interleavings(preemptions: Option<usize>, threads: impl Fn() + Sync + Send + 'static) {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let tried = std::sync::Arc::new(AtomicU64::new(0));
+    let count = std::sync::Arc::clone(&tried);
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions;
+    model.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        threads();
+    });
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    eprintln!("{test}: {} interleavings", tried.load(Ordering::Relaxed));
+}

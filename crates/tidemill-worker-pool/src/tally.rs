@@ -35,6 +35,7 @@ pub(crate) enum End {
 
 impl Tally {
     /// A job ended so; `None`: there will be another attempt.
+    #[inline]
     pub(crate) fn push(&mut self, work: &Work, end: Option<End>, wait: u64, run: u64) {
         let (group, priority) = (work.group(), work.priority());
         let same = |sum: &&mut Sum| sum.group == group && sum.priority == priority;

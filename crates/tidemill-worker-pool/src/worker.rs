@@ -19,7 +19,7 @@ use crate::panic::message;
 use crate::queue::{Taken, Waits, nanos};
 use crate::shared::{Delayed, Phase, Shared};
 use crate::tally::{End, Tally};
-use crate::task::{Header, Work};
+use crate::task::Work;
 use crate::ticks::Ticks;
 
 /// The longest that a worker keeps jobs in hand which another could run, in nanoseconds.
@@ -94,15 +94,9 @@ impl Worker {
         self.ticks = Ticks::now();
         let (mut state, others) = shared.enter(self.id);
         self.tally.settle(shared, &mut state);
-        let surplus = state.live > state.target || state.phase >= Phase::Closed;
-        let worn = self.worn && !surplus && state.phase == Phase::Open;
-        if surplus || worn {
+        if state.live > state.target || state.phase >= Phase::Closed {
             self.left = true;
             state.bury(self.id);
-            if worn {
-                state.recycled += 1;
-                shared.hire(&mut state);
-            }
             let wake = shared.inbox.leave(self.id, state.queue.ready() > 0);
             let gone = state.live == 0 && state.phase >= Phase::Closed;
             drop(state);
@@ -113,6 +107,15 @@ impl Worker {
                 waker.wake();
             }
             return Poll::Ready(false);
+        }
+        if self.worn {
+            // A new worker in the place of this one, and in its task: nothing of this one is left.
+            self.worn = false;
+            self.jobs = 0;
+            self.batch = VecDeque::new();
+            self.tally = Tally::default();
+            self.heap = self.heap.take().map(|_| Box::default());
+            state.recycled += 1;
         }
         if !state.delayed.is_empty() {
             shared.promote(&mut state, self.now);
@@ -249,6 +252,7 @@ impl Worker {
     }
 
     /// What comes after an attempt.
+    #[inline]
     fn conclude(&mut self, work: &Work, verdict: Verdict, wait: u64, run: u64) {
         let header = work.header();
         self.weigh(work);
@@ -285,6 +289,7 @@ impl Worker {
     }
 
     /// Whether another worker should take the place of this one.
+    #[inline]
     fn weigh(&mut self, work: &Work) {
         let config = &self.shared.config;
         self.jobs += 1;
@@ -419,19 +424,8 @@ impl Drop for Worker {
     }
 }
 
-impl Header {
-    /// When an attempt that began at `began` has to end, and the limit that says so.
-    fn limit(&self, began: u64) -> Option<(u64, Duration)> {
-        let timeout = (self.timeout < u64::MAX)
-            .then(|| (began.saturating_add(self.timeout), Duration::from_nanos(self.timeout)));
-        match (timeout, self.deadline()) {
-            (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
-            (one, other) => one.or(other),
-        }
-    }
-}
-
 /// Polls a job, and counts its heap when asked.
+#[inline]
 fn within<R>(heap: &Option<Box<Scope>>, poll: impl FnOnce() -> R) -> R {
     match heap {
         Some(heap) => heap.within(poll),
@@ -440,6 +434,7 @@ fn within<R>(heap: &Option<Box<Scope>>, poll: impl FnOnce() -> R) -> R {
 }
 
 /// Drops what may be the last reference; a result that nobody took may panic on the way.
+#[inline]
 fn let_go(work: Work) {
     drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
 }
