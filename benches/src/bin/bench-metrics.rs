@@ -149,6 +149,7 @@ fn memory() -> std::io::Result<()> {
         Row::new("metrics", case, "B", UnitKind::Count, Better::Lower).ours(ours).goal(goal).emit()
     };
     bytes("histogram series, 20 threads, values of every size", &kept(20, &any), 16384.0)?;
+    bytes("histogram series, 2 threads, values of every size", &kept(2, &any), 16384.0)?;
     let two = kept(2, &values);
     bytes("histogram series, 2 threads, latencies", &two, 4096.0)?;
     emit("histogram series, 2 threads", "B", UnitKind::Count, &two, &[(FACADE, 0.05), (PROMETHEUS, 4.0)])?;

@@ -68,15 +68,27 @@ pub(crate) fn lane() -> usize {
     if lane == UNSET { claim() } else { lane }
 }
 
+/// As [`lane`], without asking for one: at least [`OWNED`] when this thread has none of its own, or has not asked yet.
+#[inline]
+pub(crate) fn known_lane() -> usize {
+    LANE.get()
+}
+
 /// Adds to a cell of `lane`, which must be this thread's.
 #[inline]
 pub(crate) fn add(cell: &AtomicU64, lane: usize, n: u64) {
     if lane == SHARED {
         cell.fetch_add(n, Ordering::Relaxed);
     } else {
-        // This thread is the only writer of the cell, so that nothing is lost between load and store.
-        cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        bump(cell, n);
     }
+}
+
+/// Adds to a cell of a lane that this thread owns.
+#[inline]
+pub(crate) fn bump(cell: &AtomicU64, n: u64) {
+    // This thread is the only writer of the cell, so that nothing is lost between load and store.
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
 /// Adds to a cell of `lane` that holds the bits of an `f64`.
