@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::workspace::Workspace;
-use crate::{arch, bench, ci, docs, release, scenario, servers, test, tidy};
+use crate::{arch, bench, ci, docs, loom, release, scenario, servers, test, tidy};
 
 /// The workspace's own commands.
 #[derive(Debug, Parser)]
@@ -53,7 +53,12 @@ enum Task {
         /// How many times to kill the process under test
         #[arg(long)]
         kills: Option<u32>,
+        /// Arguments of the soak test itself
+        #[arg(last = true)]
+        args: Vec<String>,
     },
+    /// The loom tests: every interleaving of the few atomics and locks that need it
+    Loom,
     /// The real servers the tests talk to
     #[command(subcommand)]
     Servers(servers::Task),
@@ -84,7 +89,8 @@ fn run(task: Task, workspace: &Workspace) -> anyhow::Result<()> {
         Task::Docs { check: false } => docs::build(workspace),
         Task::Bench(options) => bench::run(workspace, &options),
         Task::Sim { area, json } => scenario::sim(workspace, &area, json.as_deref()),
-        Task::Soak { area, kills } => scenario::soak(workspace, &area, kills),
+        Task::Soak { area, kills, args } => scenario::soak(workspace, &area, kills, &args),
+        Task::Loom => loom::run(workspace),
         Task::Servers(task) => servers::run(workspace, &task),
         Task::Release(task) => release::run(workspace, &task),
     }

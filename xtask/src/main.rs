@@ -8,6 +8,7 @@ mod cli;
 mod docs;
 mod examples;
 mod graph;
+mod loom;
 mod process;
 mod release;
 mod scenario;

@@ -26,7 +26,7 @@ const AT_LENGTH: &[(&str, &str)] =
     &[("collector", "kill::"), ("providers", "providers::"), ("readers", "readers::")];
 
 /// `cargo xtask soak AREA`.
-pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Result<()> {
+pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>, args: &[String]) -> Result<()> {
     if let Some((_, module)) = AT_LENGTH.iter().find(|(name, _)| *name == area) {
         let servers = servers::for_tests(workspace)?;
         let mut command =
@@ -41,6 +41,7 @@ pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Res
     if let Some(kills) = kills {
         command.args(["--kills", &kills.to_string()]);
     }
+    command.args(args);
     process::run(&mut command)
 }
 

@@ -127,6 +127,9 @@ pub(crate) fn run(workspace: &Workspace, task: &Task) -> Result<()> {
             for server in all(workspace, SYMBOLS) {
                 install::present(server.as_ref()).map_err(anyhow::Error::msg)?;
             }
+            for (program, package) in install::PROGRAMS {
+                install::program_present(program, package).map_err(anyhow::Error::msg)?;
+            }
             let python = python::ready(workspace).map_err(anyhow::Error::msg)?;
             println!("every server is here; the readers' Python is {}", python.display());
             Ok(())
@@ -246,6 +249,11 @@ pub(crate) fn with_symbols(workspace: &Workspace, symbols: usize) -> Result<Runn
         let launched = launch::launch(server.as_ref(), &records, &ports, launch::Life::WithUs)?;
         ports.merge(&launched.record.ports);
         running.launched.push(launched);
+    }
+    for (program, package) in install::PROGRAMS {
+        if let Err(why) = install::program_present(program, package) {
+            running.lacks(program, why, Vec::new(), process::in_ci())?;
+        }
     }
     match python::ready(workspace) {
         Ok(python) => running.python = Some(python),

@@ -73,6 +73,43 @@ fn main() -> Result<(), Box<dyn Error>> {
         .rival("async-channel pool")
         .ours(&cpu)
         .emit()?;
+        Row::new(
+            "worker-pool",
+            &format!("trivial jobs with timeout, panic isolation and times, CPU, {threads} threads"),
+            "ns",
+            UnitKind::Cpu,
+            Better::Lower,
+        )
+        .rival("async-channel pool, guarded")
+        .goal(1.0)
+        .ours(&cpu)
+        .emit()?;
+        let wall =
+            rounds.clock(Clock::Wall).single((WAVE * WAVES) as u64, || runtime.block_on(together(&pool)));
+        Row::new(
+            "worker-pool",
+            &format!("trivial jobs by submit_all, {threads} threads"),
+            "jobs/s",
+            UnitKind::Wall,
+            Better::Higher,
+        )
+        .rival("async-channel pool")
+        .goal(1.0)
+        .ours(&per_second(&wall))
+        .emit()?;
+        let cpu = rounds
+            .clock(Clock::ProcessCpu)
+            .single((WAVE * WAVES) as u64, || runtime.block_on(together(&pool)));
+        Row::new(
+            "worker-pool",
+            &format!("trivial jobs by submit_all, CPU, {threads} threads"),
+            "ns",
+            UnitKind::Cpu,
+            Better::Lower,
+        )
+        .rival("async-channel pool")
+        .ours(&cpu)
+        .emit()?;
     }
 
     let waits = (0..rounds.count()).map(|round| half_load_cpu(u64::from(round)));
@@ -151,6 +188,28 @@ async fn detached(pool: &Pool) {
             if let Ok(handle) = pool.submit(job.timeout(Duration::from_secs(30))).await {
                 handle.detach();
             }
+        }
+    });
+    _ = feeder.await;
+    DONE.notified().await;
+}
+
+/// As [`detached`], a thousand in one call.
+async fn together(pool: &Pool) {
+    LEFT.store(WAVE * WAVES, Ordering::Relaxed);
+    let pool = pool.clone();
+    let feeder = tokio::spawn(async move {
+        let mut handles = Vec::with_capacity(WAVE);
+        for _ in 0..WAVES {
+            let job = |_| {
+                let job = Job::new(|_| async {
+                    one();
+                    Ok::<_, JobError>(())
+                });
+                job.timeout(Duration::from_secs(30))
+            };
+            _ = pool.submit_all((0..WAVE).map(job), &mut handles).await;
+            handles.clear();
         }
     });
     _ = feeder.await;

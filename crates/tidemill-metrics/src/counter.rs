@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::sync::{AtomicU64, Ordering};
-use crate::writer::{LANES, add, lane};
+use crate::writer::{LANES, OWNED, add, bump, known_lane, lane};
 
 /// Counters that share a chunk: their cells of one lane fill two cache lines, which no other thread writes.
 pub(crate) const CHUNK: usize = 16;
@@ -57,8 +57,20 @@ impl Counter {
     /// `n` more.
     #[inline]
     pub fn add(&self, n: u64) {
+        let lane = known_lane();
+        if lane < OWNED {
+            bump(&self.chunk.lanes[lane].0[self.index % CHUNK], n);
+        } else {
+            self.add_elsewhere(n);
+        }
+    }
+
+    /// The first count of a thread, and those of a thread that shares.
+    #[cold]
+    #[inline(never)]
+    fn add_elsewhere(&self, n: u64) {
         let lane = lane();
-        add(&self.chunk.lanes[lane].0[self.index], lane, n);
+        add(&self.chunk.lanes[lane].0[self.index % CHUNK], lane, n);
     }
 
     /// The count: everything that happened before this call, and never less than an earlier answer to the

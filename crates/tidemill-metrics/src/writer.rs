@@ -68,15 +68,27 @@ pub(crate) fn lane() -> usize {
     if lane == UNSET { claim() } else { lane }
 }
 
+/// As [`lane`], without asking for one: at least [`OWNED`] when this thread has none of its own, or has not asked yet.
+#[inline]
+pub(crate) fn known_lane() -> usize {
+    LANE.get()
+}
+
 /// Adds to a cell of `lane`, which must be this thread's.
 #[inline]
 pub(crate) fn add(cell: &AtomicU64, lane: usize, n: u64) {
     if lane == SHARED {
         cell.fetch_add(n, Ordering::Relaxed);
     } else {
-        // This thread is the only writer of the cell, so that nothing is lost between load and store.
-        cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        bump(cell, n);
     }
+}
+
+/// Adds to a cell of a lane that this thread owns.
+#[inline]
+pub(crate) fn bump(cell: &AtomicU64, n: u64) {
+    // This thread is the only writer of the cell, so that nothing is lost between load and store.
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
 /// Adds to a cell of `lane` that holds the bits of an `f64`.
@@ -136,13 +148,14 @@ mod tests {
     }
 }
 
-/// Every interleaving of a hand-over: `RUSTFLAGS="--cfg loom" cargo test -p tidemill-metrics --lib --release loom`.
+/// Every interleaving of a hand-over; run by `cargo xtask loom`.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
     use super::*;
+    use crate::sync::every_interleaving;
 
     /// One owned slot and the shared one, for as many threads as a model can have.
     struct Model {
@@ -177,7 +190,7 @@ mod loom_tests {
     }
 
     fn three_threads(give_back: fn(&Slot)) {
-        loom::model(move || {
+        every_interleaving(move || {
             let model = Model::new();
             let others: Vec<_> = (0..2)
                 .map(|_| {
@@ -207,7 +220,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_reader_never_sees_a_step_back() {
-        loom::model(|| {
+        every_interleaving(|| {
             let model = Model::new();
             let writers: Vec<_> = (0..2)
                 .map(|_| {

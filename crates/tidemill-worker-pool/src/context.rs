@@ -1,15 +1,13 @@
 //! What a running job knows of itself: its number, its attempt, whether it is to stop, and where it says how far it is.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 
-use crate::task::Task;
+use crate::task::Work;
 
 /// Given to the closure of each attempt.
 #[derive(Clone)]
 pub struct JobContext {
-    task: Arc<dyn Task>,
+    task: Work,
 }
 
 /// How far a job is.
@@ -27,7 +25,7 @@ pub struct ProgressWatch(watch::Receiver<Progress>);
 
 impl JobContext {
     #[inline]
-    pub(crate) fn new(task: Arc<dyn Task>) -> Self {
+    pub(crate) fn new(task: Work) -> Self {
         Self { task }
     }
 

@@ -13,7 +13,7 @@ use crate::config::duration;
 use crate::error::{Error, JobError};
 use crate::panic::message;
 use crate::priority::Priority;
-use crate::queue::{Dated, Queue, Rules, nanos};
+use crate::queue::{Queue, Rules, Waits, nanos};
 
 /// How much of each kind may run at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,7 @@ struct State {
 
 struct Waiter {
     since: u64,
+    priority: Priority,
     slot: oneshot::Sender<IoSlot>,
 }
 
@@ -234,7 +235,7 @@ impl Gate {
                 return Err(Error::full(self.queue));
             }
             let (slot, waits) = oneshot::channel();
-            state.waiting.push(0, priority, Waiter { since: nanos(self.origin.elapsed()), slot });
+            state.waiting.push(Waiter { since: nanos(self.origin.elapsed()), priority, slot });
             waits
         };
         waits.await.map_err(|_| Error::closed("the scheduler is gone"))
@@ -270,8 +271,16 @@ impl Drop for IoSlot {
     }
 }
 
-impl Dated for Waiter {
+impl Waits for Waiter {
     fn since(&self) -> u64 {
         self.since
+    }
+
+    fn group(&self) -> u32 {
+        0
+    }
+
+    fn priority(&self) -> Priority {
+        self.priority
     }
 }

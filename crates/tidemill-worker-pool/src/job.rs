@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::priority::Priority;
+use crate::queue::nanos;
 use crate::retry::Retry;
 
 /// Work for a pool. The closure is called once for each attempt.
@@ -27,7 +28,8 @@ pub struct Job<F> {
     pub(crate) make: F,
     pub(crate) priority: Priority,
     pub(crate) group: Option<Arc<str>>,
-    pub(crate) timeout: Option<Duration>,
+    /// Nanoseconds; the largest number for no limit.
+    pub(crate) timeout: u64,
     pub(crate) options: Option<Box<Options>>,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Options {
 impl<F> Job<F> {
     /// A job of NORMAL priority without group, timeout or retry.
     pub fn new(make: F) -> Self {
-        Self { make, priority: Priority::default(), group: None, timeout: None, options: None }
+        Self { make, priority: Priority::default(), group: None, timeout: u64::MAX, options: None }
     }
 
     /// How urgent it is.
@@ -55,7 +57,7 @@ impl<F> Job<F> {
     /// How long one attempt may take. An attempt that takes longer is dropped and may be retried.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.timeout = nanos(timeout);
         self
     }
 
@@ -98,7 +100,7 @@ impl<F> std::fmt::Debug for Job<F> {
         f.debug_struct("Job")
             .field("priority", &self.priority)
             .field("group", &self.group)
-            .field("timeout", &self.timeout)
+            .field("timeout", &(self.timeout < u64::MAX).then(|| Duration::from_nanos(self.timeout)))
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -39,6 +39,7 @@
 
 #[cfg(all(feature = "affinity", target_os = "linux"))]
 mod affinity;
+mod attempt;
 mod batch_size;
 mod batcher;
 mod blocking;
@@ -47,6 +48,8 @@ mod context;
 mod error;
 mod event;
 mod handle;
+mod header;
+mod inbox;
 mod io;
 mod job;
 mod life;

@@ -21,6 +21,8 @@ const CANCEL: u32 = 1 << 2;
 const WAKER: u32 = 1 << 3;
 /// Somebody waits for a cancel.
 const LISTENS: u32 = 1 << 4;
+/// Where the mark begins that a life carries from its start.
+const MARK: u32 = 8;
 
 pub(crate) struct Life {
     word: AtomicU32,
@@ -42,19 +44,27 @@ pub(crate) struct Cancel {
 
 impl Life {
     #[inline]
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(mark: u32) -> Self {
         Self {
-            word: AtomicU32::new(WAITING),
+            word: AtomicU32::new(WAITING | mark << MARK),
             attempt: std::sync::atomic::AtomicU32::new(0),
             waker: UnsafeCell::new(None),
         }
     }
 
+    /// The lower 24 bits of what it was marked by.
+    #[inline]
+    pub(crate) fn mark(&self) -> u32 {
+        self.word.load(Ordering::Relaxed) >> MARK
+    }
+
+    #[inline]
     pub(crate) fn attempt(&self) -> u32 {
         self.attempt.load(Ordering::Relaxed)
     }
 
     /// The owner begins another attempt.
+    #[inline]
     pub(crate) fn count_attempt(&self) {
         self.attempt.store(self.attempt() + 1, Ordering::Relaxed);
     }
@@ -68,18 +78,20 @@ impl Life {
         }
     }
 
+    #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.word.load(Ordering::Relaxed) & CANCEL != 0
     }
 
     /// Takes a job that waits for a worker; true makes the caller its owner.
+    #[inline]
     pub(crate) fn claim(&self) -> bool {
-        self.step(WAITING, |phase| (phase == WAITING).then_some(RUNNING)).is_some()
+        self.step(|phase| (phase == WAITING).then_some(RUNNING)).is_some()
     }
 
     /// Takes a job that waits for anything.
     pub(crate) fn seize(&self) -> bool {
-        self.step(WAITING, |phase| (phase == WAITING || phase == DELAYED).then_some(RUNNING)).is_some()
+        self.step(|phase| (phase == WAITING || phase == DELAYED).then_some(RUNNING)).is_some()
     }
 
     /// The owner lets go until the next attempt; false when somebody cancelled it, who leaves its end to the owner.
@@ -97,7 +109,7 @@ impl Life {
 
     /// A delayed job waits for a worker again; false when it was cancelled meanwhile.
     pub(crate) fn due(&self) -> bool {
-        self.step(DELAYED, |phase| (phase == DELAYED).then_some(WAITING)).is_some()
+        self.step(|phase| (phase == DELAYED).then_some(WAITING)).is_some()
     }
 
     /// Asks it to stop.
@@ -174,9 +186,10 @@ impl Life {
         Err(())
     }
 
-    /// Moves to another phase, all flags kept; `guess` saves a read in the usual case.
-    fn step(&self, guess: u32, next: impl Fn(u32) -> Option<u32>) -> Option<()> {
-        let mut word = guess;
+    /// Moves to another phase, all flags kept.
+    #[inline]
+    fn step(&self, next: impl Fn(u32) -> Option<u32>) -> Option<()> {
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             let phase = next(word & PHASE)?;
             match self.word.compare_exchange_weak(
@@ -192,7 +205,7 @@ impl Life {
     }
 }
 
-/// Run by `RUSTFLAGS="--cfg loom" cargo test --release -p tidemill-worker-pool --lib loom`.
+/// Run by `cargo xtask loom`.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use std::future::poll_fn;
@@ -202,6 +215,7 @@ mod loom_tests {
     use loom::thread;
 
     use super::*;
+    use crate::sync::every_interleaving;
 
     /// A job as `Core` has it: the life, and a stage that only its owner touches. Loom reports every other access.
     struct Job {
@@ -214,7 +228,7 @@ mod loom_tests {
 
     impl Job {
         fn new() -> Arc<Self> {
-            Arc::new(Self { life: Life::new(), stage: UnsafeCell::new(None) })
+            Arc::new(Self { life: Life::new(0), stage: UnsafeCell::new(None) })
         }
 
         fn end(&self, result: u32) {
@@ -254,7 +268,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_result_reaches_the_handle_that_waits() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -267,7 +281,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_cancel_and_a_worker_end_a_job_once() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -284,7 +298,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_close_and_a_cancel_and_a_worker_end_a_job_once() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -309,7 +323,7 @@ mod loom_tests {
 
     #[test]
     fn loom_a_handle_that_moves_to_another_task_is_woken_there() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);
@@ -325,7 +339,7 @@ mod loom_tests {
 
     #[test]
     fn loom_whoever_listens_hears_the_cancel() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             assert!(job.life.claim());
             let listener = thread::spawn({
@@ -342,7 +356,7 @@ mod loom_tests {
     #[test]
     #[should_panic(expected = "Causality violation")]
     fn loom_finds_a_result_that_is_taken_too_early() {
-        loom::model(|| {
+        every_interleaving(|| {
             let job = Job::new();
             let worker = thread::spawn({
                 let job = Arc::clone(&job);

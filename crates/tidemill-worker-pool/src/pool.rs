@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -15,14 +16,19 @@ use crate::context::JobContext;
 use crate::error::{Error, JobError};
 use crate::event::Event;
 use crate::handle::JobHandle;
+use crate::header::Header;
 use crate::job::Job;
+use crate::queue::Waits;
 use crate::report::Report;
 use crate::shared::{Delayed, Listener, Phase, Shared};
 use crate::stats::Stats;
-use crate::task::{Core, Header};
+use crate::task::{self, Work};
 
 /// How long `close` waits for workers that it stopped at the deadline.
 const STOP: Duration = Duration::from_millis(100);
+
+/// The most jobs that are handed in together.
+const TOGETHER: usize = 64;
 
 /// A bounded pool of workers. Clones share it; when the last is dropped without [`close`](Self::close), waiting
 /// jobs are given back and running ones stop at their next await.
@@ -94,6 +100,64 @@ impl Pool {
         Ok(self.accept(job))
     }
 
+    /// Hands in many jobs for less than each would cost alone: they share permits, a look at the clock and a lock, up
+    /// to 64 together. Waits while the queue is full, as [`submit`](Self::submit) does. `handles` gets one handle a job,
+    /// in their order; what was accepted before the future was dropped or the pool was closed stays accepted.
+    ///
+    /// ```
+    /// # use tidemill_worker_pool::{Config, Job, JobContext, JobError, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let pool = Pool::builder(Config::default()).build()?;
+    /// let jobs = (0..1000).map(|n| Job::new(move |_: JobContext| async move { Ok::<_, JobError>(n * n) }));
+    /// let mut handles = Vec::new();
+    /// pool.submit_all(jobs, &mut handles).await?;
+    /// let mut sum = 0_u64;
+    /// for handle in handles {
+    ///     sum += handle.await?;
+    /// }
+    /// assert_eq!(sum, 332_833_500);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed) when the pool takes no more jobs; those without a handle were not accepted.
+    pub async fn submit_all<F, Fut, T>(
+        &self,
+        jobs: impl IntoIterator<Item = Job<F>>,
+        handles: &mut impl Extend<JobHandle<T>>,
+    ) -> Result<(), Error>
+    where
+        F: FnMut(JobContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = &*self.owner.0;
+        let mut jobs = jobs.into_iter();
+        let mut works = Made(Vec::new());
+        while let Some(first) = jobs.next() {
+            let mut permits = shared.room.acquire().await.map_err(|_| refused())?;
+            let free = shared.room.available_permits().min(TOGETHER - 1);
+            let wanted = jobs.size_hint().1.map_or(free, |most| most.min(free));
+            if let Ok(more) = shared.room.try_acquire_many(wanted as u32) {
+                permits.merge(more);
+            }
+            let now = shared.lately();
+            let group = std::iter::once(first).chain(jobs.by_ref()).take(permits.num_permits());
+            handles.extend(group.map(|job| {
+                let (work, handle) = self.make(job, now);
+                works.0.push(work);
+                handle
+            }));
+            // What is left over goes back.
+            if let Some(used) = permits.split(works.0.len()) {
+                used.forget();
+            }
+            shared.accept_all(&mut works.0);
+        }
+        Ok(())
+    }
+
     /// Changes the number of workers. Those that are too many leave after the job they run.
     ///
     /// # Errors
@@ -111,13 +175,13 @@ impl Pool {
         }
         state.target = workers;
         let spawn = workers.saturating_sub(state.live);
-        let idle = if state.live > workers { state.take_idle() } else { Vec::new() };
+        let idle = if state.live > workers { shared.inbox.wake(usize::MAX) } else { Vec::new() };
         state.aborts.retain(|(_, task)| !task.is_finished());
         for _ in 0..spawn {
             shared.hire(&mut state);
         }
         drop(state);
-        idle.into_iter().for_each(|(_, waker)| waker.wake());
+        idle.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
@@ -146,9 +210,9 @@ impl Pool {
                 state.phase = Phase::Closing;
             }
             shared.room.close();
-            state.take_idle()
+            shared.inbox.wake(usize::MAX)
         };
-        idle.into_iter().for_each(|(_, waker)| waker.wake());
+        idle.into_iter().for_each(Waker::wake);
         let drained = timeout(deadline, progress.wait_for(|phase| *phase >= Phase::Closed)).await.is_ok();
         self.owner.stop(!drained);
         let _ = timeout(STOP, progress.wait_for(|phase| *phase == Phase::Gone)).await;
@@ -163,6 +227,7 @@ impl Pool {
     }
 
     /// Enqueues a job that holds a permit. One that meets a close here is accepted and given back.
+    #[inline]
     fn accept<F, Fut, T>(&self, job: Job<F>) -> JobHandle<T>
     where
         F: FnMut(JobContext) -> Fut + Send + 'static,
@@ -170,11 +235,37 @@ impl Pool {
         T: Send + 'static,
     {
         let shared = &self.owner.0;
+        let (work, handle) = self.make(job, shared.lately());
+        shared.accept(work);
+        handle
+    }
+
+    #[inline]
+    fn make<F, Fut, T>(&self, job: Job<F>, now: u64) -> (Work, JobHandle<T>)
+    where
+        F: FnMut(JobContext) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+        T: Send + 'static,
+    {
         let Job { make, priority, group, timeout, options } = job;
-        let header = Header::new(shared.lately(), timeout, options);
-        let core = Arc::new(Core::new(header, make));
-        shared.accept(Arc::clone(&core) as Arc<_>, group.as_deref(), priority);
-        JobHandle::new(core)
+        let group = self.owner.0.group(group.as_ref());
+        let header = Header::new(now, group, priority, timeout, options);
+        let (work, outcome) = task::job(header, make);
+        (work, JobHandle::new(outcome))
+    }
+}
+
+/// Jobs that have handles and are not handed in yet. Left behind when the iterator of a caller panics.
+struct Made(Vec<Work>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for work in self.0.drain(..) {
+            if work.header().life.seize() {
+                // SAFETY: it was seized.
+                unsafe { work.fail(Error::closed("the job was not handed in")) };
+            }
+        }
     }
 }
 
@@ -258,8 +349,7 @@ impl Owner {
     /// Gives back what waits; with `abort`, stops what runs.
     fn stop(&self, abort: bool) {
         let shared = &self.0;
-        let mut state = shared.lock();
-        state.phase = state.phase.max(Phase::Closed);
+        let mut state = shared.shut();
         let mut left = state.queue.drain();
         left.extend(
             std::mem::take(&mut state.delayed)
@@ -269,17 +359,17 @@ impl Owner {
         );
         let mut owned = Vec::with_capacity(left.len());
         for work in &left {
-            if work.job.header().life.seize() {
+            if work.header().life.seize() {
                 let info = shared.info(&state, work);
                 state.returned.push(info);
-                state.queue.counts(work.group, work.priority).returned += 1;
-                owned.push(Arc::clone(&work.job));
+                state.queue.counts(work.group(), work.priority()).returned += 1;
+                owned.push(work.clone());
             } else {
-                state.queue.counts(work.group, work.priority).cancelled += 1;
+                state.queue.counts(work.group(), work.priority()).cancelled += 1;
             }
         }
         let aborts = if abort { std::mem::take(&mut state.aborts) } else { Vec::new() };
-        let idle = state.take_idle();
+        let idle = shared.inbox.wake(usize::MAX);
         let gone = state.live == 0;
         drop(state);
         shared.room.close();
@@ -296,7 +386,7 @@ impl Owner {
             unsafe { job.fail(Error::closed("the job did not run")) };
         }
         aborts.into_iter().for_each(|(_, task)| task.abort());
-        idle.into_iter().for_each(|(_, waker)| waker.wake());
+        idle.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -327,11 +417,10 @@ fn wake_due(shared: &Shared) -> Option<Option<u64>> {
     let moved = shared.promote(&mut state, shared.now());
     // The last delayed job may have been a cancelled one: somebody has to see that a drain is over.
     let over = state.phase == Phase::Closing && state.is_drained();
-    let keep = state.idle.len() - moved.max(usize::from(over)).min(state.idle.len());
-    let woken = state.idle.split_off(keep);
+    let woken = shared.inbox.wake(moved.max(usize::from(over)));
     let next = state.delayed.peek().map(|Reverse(first)| first.due);
     drop(state);
-    woken.into_iter().for_each(|(_, waker)| waker.wake());
+    woken.into_iter().for_each(Waker::wake);
     Some(next)
 }
 

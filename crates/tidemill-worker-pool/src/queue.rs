@@ -38,24 +38,23 @@ pub(crate) struct Group<J> {
     active: u64,
 }
 
-/// A job knows since when it waits, in nanoseconds of the pool's clock, so that its entry here need not.
-pub(crate) trait Dated {
+/// What a job knows of itself, so that its entry here need not.
+pub(crate) trait Waits {
+    /// Nanoseconds of the pool's clock at which it began to wait.
     fn since(&self) -> u64;
+    fn group(&self) -> u32;
+    fn priority(&self) -> Priority;
 }
 
 /// A job that was taken; it holds one worker of its group until [`Queue::release`].
 #[derive(Debug)]
 pub(crate) struct Taken<J> {
     pub(crate) job: J,
-    pub(crate) group: u32,
-    pub(crate) priority: Priority,
-    /// Nanoseconds of the pool's clock at which it began to wait.
-    pub(crate) since: u64,
     /// The turn of its group before it was taken, to be undone by [`Queue::put_back`].
-    pub(crate) served: u64,
+    served: u64,
 }
 
-impl<J: Dated> Queue<J> {
+impl<J: Waits> Queue<J> {
     pub(crate) fn new(rules: Rules) -> Self {
         let mut queue =
             Self { groups: Vec::new(), names: HashMap::new(), rules, ready: 0, running: 0, turn: 0 };
@@ -86,15 +85,17 @@ impl<J: Dated> Queue<J> {
         number
     }
 
-    pub(crate) fn push(&mut self, group: u32, priority: Priority, job: J) {
-        let group = &mut self.groups[group as usize];
+    #[inline]
+    pub(crate) fn push(&mut self, job: J) {
+        let group = &mut self.groups[job.group() as usize];
         group.active = group.active.max(job.since());
-        group.lanes[priority.index()].push_back(job);
+        group.lanes[job.priority().index()].push_back(job);
         group.waiting += 1;
         self.ready += 1;
     }
 
     /// Takes the next job, as if `workers` share all jobs.
+    #[inline]
     pub(crate) fn pop(&mut self, now: u64, workers: usize) -> Option<Taken<J>> {
         if self.ready == 0 {
             return None;
@@ -113,17 +114,17 @@ impl<J: Dated> Queue<J> {
         chosen.active = now;
         self.ready -= 1;
         self.running += 1;
-        let since = job.since();
-        Some(Taken { job, group: group as u32, priority: Priority::ALL[lane], since, served })
+        Some(Taken { job, served })
     }
 
     /// Puts a taken job back in front of its lane. Put back in reverse order what was taken in order.
     pub(crate) fn put_back(&mut self, taken: Taken<J>) {
-        self.release(taken.group, 1);
-        let group = &mut self.groups[taken.group as usize];
-        group.lanes[taken.priority.index()].push_front(taken.job);
+        let Taken { job, served } = taken;
+        self.release(job.group(), 1);
+        let group = &mut self.groups[job.group() as usize];
+        group.lanes[job.priority().index()].push_front(job);
         group.waiting += 1;
-        group.served = taken.served;
+        group.served = served;
         self.ready += 1;
     }
 
@@ -134,15 +135,10 @@ impl<J: Dated> Queue<J> {
     }
 
     /// Everything that waits, and forgets it.
-    pub(crate) fn drain(&mut self) -> Vec<Taken<J>> {
+    pub(crate) fn drain(&mut self) -> Vec<J> {
         let mut all = Vec::with_capacity(self.ready);
-        for (number, group) in self.groups.iter_mut().enumerate() {
-            for priority in Priority::ALL {
-                for job in group.lanes[priority.index()].drain(..) {
-                    let (group, since, served) = (number as u32, job.since(), group.served);
-                    all.push(Taken { job, group, priority, since, served });
-                }
-            }
+        for group in &mut self.groups {
+            group.lanes.iter_mut().for_each(|lane| all.extend(lane.drain(..)));
             group.waiting = 0;
         }
         self.ready = 0;
@@ -157,6 +153,7 @@ impl<J: Dated> Queue<J> {
         self.running
     }
 
+    #[inline]
     pub(crate) fn counts(&mut self, group: u32, priority: Priority) -> &mut Counts {
         &mut self.groups[group as usize].counts[priority.index()]
     }

@@ -1,9 +1,8 @@
-//! What the workers of one pool share: the queue, the delayed jobs, who is idle, and how it ends.
+//! What the workers of one pool share: the queue, the delayed jobs, who lives, and how it ends.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -15,16 +14,16 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::event::{Event, EventKind, JobInfo};
 use crate::handle::Status;
+use crate::inbox::{Inbox, Left};
 use crate::priority::Priority;
-use crate::queue::{Queue, Rules, Taken, nanos};
+use crate::queue::{Queue, Rules, Waits, nanos};
 use crate::retry::{Purse, Random};
 use crate::stats::{GroupStats, Priorities, Stats};
-use crate::task::Task;
+use crate::task::Work;
 use crate::ticks::Recent;
 use crate::worker::Worker;
 
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
-pub(crate) type Work = Taken<Arc<dyn Task>>;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -38,14 +37,16 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     origin: Instant,
     state: Mutex<State>,
+    pub(crate) inbox: Inbox<Work>,
+    /// Numbers of the groups that are known by name, so that a job of theirs needs no lock of the queue.
+    groups: RwLock<HashMap<Arc<str>, u32>>,
 }
 
 pub(crate) struct State {
-    pub(crate) queue: Queue<Arc<dyn Task>>,
+    pub(crate) queue: Queue<Work>,
+    /// The inbox's other half: empty but while it is sorted in.
+    arrived: Vec<Work>,
     pub(crate) delayed: BinaryHeap<Reverse<Delayed>>,
-    pub(crate) idle: Vec<(u64, Waker)>,
-    /// A woken worker has not looked yet: it will take what came meanwhile, and wake the next if there is more.
-    pub(crate) waking: bool,
     pub(crate) purse: Purse,
     pub(crate) random: Random,
     pub(crate) live: usize,
@@ -57,8 +58,6 @@ pub(crate) struct State {
     pub(crate) next_worker: u64,
     /// Workers that made room for new ones.
     pub(crate) recycled: u64,
-    /// The number of the last job.
-    pub(crate) last_job: u64,
     /// Waiting jobs beyond the bound: retries that found no permit.
     pub(crate) debt: usize,
 }
@@ -91,9 +90,8 @@ impl Shared {
             origin: Instant::now(),
             state: Mutex::new(State {
                 queue: Queue::new(Rules::new(&config)),
+                arrived: Vec::new(),
                 delayed: BinaryHeap::new(),
-                idle: Vec::new(),
-                waking: false,
                 purse: Purse::new(config.retry_budget),
                 random: Random::new(config.seed),
                 live: 0,
@@ -104,9 +102,10 @@ impl Shared {
                 aborts: Vec::new(),
                 next_worker: 0,
                 recycled: 0,
-                last_job: 0,
                 debt: 0,
             }),
+            inbox: Inbox::new(),
+            groups: RwLock::default(),
             config,
             listener,
         }
@@ -122,6 +121,7 @@ impl Shared {
     }
 
     /// As `now`, at most 2 us ago; for what happens again and again on one thread.
+    #[inline]
     pub(crate) fn lately(&self) -> u64 {
         nanos(Recent::now().saturating_duration_since(self.origin))
     }
@@ -134,36 +134,97 @@ impl Shared {
         self.origin + Duration::from_nanos(at)
     }
 
+    /// The pool's lock; the queue then holds everything that was handed in.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock_unsorted();
+        self.sort_in(&mut state);
+        state
+    }
+
+    /// Brings what was handed in since the lock was taken into the queue.
+    #[inline]
+    pub(crate) fn sort_in(&self, state: &mut State) {
+        self.inbox.take(&mut state.arrived);
+        state.sort_in();
+    }
+
+    /// As [`lock`](Self::lock), for a worker that looks for work; says whether others rest.
+    pub(crate) fn enter(&self, worker: u64) -> (MutexGuard<'_, State>, bool) {
+        let mut state = self.lock_unsorted();
+        let others = self.inbox.enter(worker, &mut state.arrived);
+        state.sort_in();
+        (state, others)
+    }
+
+    /// As [`lock`](Self::lock), after which nothing more is taken in.
+    pub(crate) fn shut(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock_unsorted();
+        state.phase = state.phase.max(Phase::Closed);
+        self.inbox.shut(&mut state.arrived);
+        state.sort_in();
+        state
+    }
+
+    fn lock_unsorted(&self) -> MutexGuard<'_, State> {
         // No code of a user runs under this lock, so that it cannot be poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an accepted job into the queue; the caller holds a permit of `room`, which this keeps.
-    pub(crate) fn accept(&self, task: Arc<dyn Task>, group: Option<&str>, priority: Priority) {
-        let mut state = self.lock();
-        state.last_job += 1;
-        task.header().set_id(state.last_job);
-        if state.phase >= Phase::Closed {
-            let group = state.queue.group(group);
-            let counts = state.queue.counts(group, priority);
-            counts.accepted += 1;
-            counts.returned += 1;
-            drop(state);
-            if task.header().life.seize() {
-                // SAFETY: it was seized.
-                unsafe { task.fail(Error::closed("the job did not run")) };
-            }
-            return;
+    /// The number of a group, for a job that is to be made.
+    #[inline]
+    pub(crate) fn group(&self, name: Option<&Arc<str>>) -> u32 {
+        let Some(name) = name else { return 0 };
+        if let Some(&known) = self.groups.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return known;
         }
-        let group = state.queue.group(group);
-        state.purse.earn();
-        state.queue.counts(group, priority).accepted += 1;
-        state.queue.push(group, priority, task);
-        let waker = if state.waking { None } else { state.next_idle() };
-        drop(state);
-        if let Some(waker) = waker {
+        let mut state = self.lock();
+        let number = state.queue.group(Some(name));
+        // Names beyond the bound share a group and are not remembered.
+        if *state.queue.groups()[number as usize].name == **name {
+            let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+            groups.insert(Arc::clone(name), number);
+        }
+        number
+    }
+
+    /// Takes in an accepted job; the caller holds a permit of `room`, which this keeps.
+    #[inline]
+    pub(crate) fn accept(&self, work: Work) {
+        match self.inbox.put(work, |work, number| work.header().set_id(number)) {
+            Ok(left) => self.see_to(left),
+            Err(work) => self.turn_away(&work),
+        }
+    }
+
+    /// As [`accept`](Self::accept), for several.
+    pub(crate) fn accept_all(&self, jobs: &mut Vec<Work>) {
+        match self.inbox.put_all(jobs, |work, number| work.header().set_id(number)) {
+            Some(left) => self.see_to(left),
+            None => jobs.drain(..).for_each(|work| self.turn_away(&work)),
+        }
+    }
+
+    #[inline]
+    fn see_to(&self, Left { wake, full }: Left) {
+        if full {
+            drop(self.lock());
+        }
+        if let Some(waker) = wake {
             waker.wake();
+        }
+    }
+
+    /// A job that was accepted and meets the end of the pool.
+    #[cold]
+    fn turn_away(&self, work: &Work) {
+        let mut state = self.lock();
+        let counts = state.queue.counts(work.group(), work.priority());
+        counts.accepted += 1;
+        counts.returned += 1;
+        drop(state);
+        if work.header().life.seize() {
+            // SAFETY: it was seized.
+            unsafe { work.fail(Error::closed("the job did not run")) };
         }
     }
 
@@ -188,12 +249,11 @@ impl Shared {
         let mut moved = 0;
         while state.delayed.peek().is_some_and(|Reverse(first)| first.due <= now) {
             let Some(Reverse(Delayed { due, work })) = state.delayed.pop() else { break };
-            let Work { job, group, priority, .. } = work;
-            if job.header().due(due) {
-                state.queue.push(group, priority, job);
+            if work.header().due(due) {
+                state.queue.push(work);
                 moved += 1;
             } else {
-                state.queue.counts(group, priority).cancelled += 1;
+                state.queue.counts(work.group(), work.priority()).cancelled += 1;
                 self.free(state, 1);
             }
         }
@@ -201,7 +261,7 @@ impl Shared {
     }
 
     pub(crate) fn info(&self, state: &State, work: &Work) -> JobInfo {
-        info(work, Arc::clone(&state.queue.groups()[work.group as usize].name))
+        info(work, Arc::clone(&state.queue.groups()[work.group() as usize].name))
     }
 
     pub(crate) fn tell(&self, work: &Work, kind: EventKind) {
@@ -218,7 +278,7 @@ impl Shared {
         let mut stats = Stats {
             workers: state.live,
             target: state.target,
-            idle: state.idle.len(),
+            idle: self.inbox.idle(),
             recycled: state.recycled,
             waiting: state.queue.ready(),
             delayed: state.delayed.len(),
@@ -241,39 +301,35 @@ impl Shared {
 impl State {
     /// Whether a closing pool has nothing left; delayed jobs that were cancelled do not count.
     pub(crate) fn is_drained(&self) -> bool {
-        let left =
-            |Reverse(delayed): &Reverse<Delayed>| delayed.work.job.header().status() == Status::Delayed;
+        let left = |Reverse(delayed): &Reverse<Delayed>| delayed.work.header().status() == Status::Delayed;
         self.queue.ready() == 0 && self.queue.running() == 0 && !self.delayed.iter().any(left)
     }
 
-    /// A worker leaves; somebody has to be woken for what it did not take.
-    pub(crate) fn leave(&mut self, worker: u64) -> Option<Waker> {
+    /// Puts what arrived into the queue.
+    fn sort_in(&mut self) {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        for work in arrived.drain(..) {
+            self.purse.earn();
+            self.queue.counts(work.group(), work.priority()).accepted += 1;
+            self.queue.push(work);
+        }
+        self.arrived = arrived;
+    }
+
+    /// A worker is no longer among those that live.
+    pub(crate) fn bury(&mut self, worker: u64) {
         self.live -= 1;
-        self.idle.retain(|(id, _)| *id != worker);
         self.aborts.retain(|(id, _)| *id != worker);
-        self.waking = false;
-        if self.queue.ready() > 0 { self.next_idle() } else { None }
-    }
-
-    /// Whom to wake for a job; they clear `waking` when they look.
-    pub(crate) fn next_idle(&mut self) -> Option<Waker> {
-        let (_, waker) = self.idle.pop()?;
-        self.waking = true;
-        Some(waker)
-    }
-
-    pub(crate) fn take_idle(&mut self) -> Vec<(u64, Waker)> {
-        std::mem::take(&mut self.idle)
     }
 }
 
 fn info(work: &Work, group: Arc<str>) -> JobInfo {
-    let header = work.job.header();
+    let header = work.header();
     JobInfo {
         id: header.id(),
         label: header.options().and_then(|options| options.label.clone()),
         group,
-        priority: work.priority,
+        priority: work.priority(),
         attempt: header.attempt(),
     }
 }
@@ -294,6 +350,6 @@ impl PartialOrd for Delayed {
 
 impl Ord for Delayed {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due, self.work.job.header().id()).cmp(&(other.due, other.work.job.header().id()))
+        (self.due, self.work.header().id()).cmp(&(other.due, other.work.header().id()))
     }
 }

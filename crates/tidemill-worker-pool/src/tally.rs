@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::error::ErrorKind;
 use crate::priority::Priority;
-use crate::shared::{Shared, State, Work};
+use crate::queue::Waits;
+use crate::shared::{Shared, State};
 use crate::stats::Counts;
+use crate::task::Work;
 
 /// Counts that the pool does not know yet.
 #[derive(Default)]
@@ -33,12 +35,13 @@ pub(crate) enum End {
 
 impl Tally {
     /// A job ended so; `None`: there will be another attempt.
+    #[inline]
     pub(crate) fn push(&mut self, work: &Work, end: Option<End>, wait: u64, run: u64) {
-        let same = |sum: &&mut Sum| sum.group == work.group && sum.priority == work.priority;
+        let (group, priority) = (work.group(), work.priority());
+        let same = |sum: &&mut Sum| sum.group == group && sum.priority == priority;
         let sum = match self.sums.iter_mut().find(same) {
             Some(sum) => sum,
             None => {
-                let (group, priority) = (work.group, work.priority);
                 self.sums.push(Sum {
                     group,
                     priority,
@@ -55,7 +58,7 @@ impl Tally {
         sum.wait += wait;
         sum.run += run;
         let counts = &mut sum.counts;
-        counts.retried += u64::from(work.job.header().attempt() > 1);
+        counts.retried += u64::from(work.header().attempt() > 1);
         match end {
             None => {}
             Some(End::Done) => counts.done += 1,

@@ -14,11 +14,13 @@ impl Ticks {
     /// At a counter of 1 GHz and more, less than 2 µs.
     const FRESH: u64 = 2000;
 
+    #[inline]
     pub(crate) fn now() -> Self {
         Self(counter())
     }
 
     /// Whether this was taken less than 2 µs ago; if not, it is taken again.
+    #[inline]
     pub(crate) fn is_fresh(&mut self) -> bool {
         let now = counter();
         // Zero: there is no counter here.
@@ -72,6 +74,7 @@ fn together(clock: Duration, ticks: u64) -> bool {
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
+#[inline]
 fn counter() -> u64 {
     // SAFETY: every x86_64 has this instruction, and it reads no memory.
     unsafe { std::arch::x86_64::_rdtsc() }

@@ -104,7 +104,9 @@ where
             }
         })
         .priority(priority);
-        job.timeout = self.rules.timeout;
+        if let Some(timeout) = self.rules.timeout {
+            job = job.timeout(timeout);
+        }
         job.group = self.rules.group.clone();
         let pool = self.pool.clone();
         Box::pin(async move {

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
@@ -16,10 +16,10 @@ use crate::error::{Error, ErrorKind, Final, JobError};
 use crate::event::EventKind;
 use crate::memory::{Scope, in_use};
 use crate::panic::message;
-use crate::queue::nanos;
-use crate::shared::{Delayed, Phase, Shared, Work};
+use crate::queue::{Taken, Waits, nanos};
+use crate::shared::{Delayed, Phase, Shared};
 use crate::tally::{End, Tally};
-use crate::task::Header;
+use crate::task::Work;
 use crate::ticks::Ticks;
 
 /// The longest that a worker keeps jobs in hand which another could run, in nanoseconds.
@@ -32,7 +32,7 @@ pub(crate) struct Worker {
     now: u64,
     /// When that was read.
     ticks: Ticks,
-    batch: VecDeque<Work>,
+    batch: VecDeque<Taken<Work>>,
     /// The job that awaits something.
     current: Option<Work>,
     tally: Tally,
@@ -80,7 +80,8 @@ impl Worker {
                 self.give_back();
                 let (work, verdict) = self.drive(work, began).await;
                 self.now = self.shared.now();
-                self.conclude(work, verdict, wait, self.now.saturating_sub(began));
+                self.conclude(&work, verdict, wait, self.now.saturating_sub(began));
+                let_go(work);
             }
             consume_budget().await;
         }
@@ -91,14 +92,12 @@ impl Worker {
         let shared = &self.shared;
         self.now = shared.now();
         self.ticks = Ticks::now();
-        let mut state = shared.lock();
-        state.waking = false;
-        // A worker that was polled for another reason is no longer idle: who woke it later would wake a busy one.
-        state.idle.retain(|(id, _)| *id != self.id);
+        let (mut state, others) = shared.enter(self.id);
         self.tally.settle(shared, &mut state);
         if state.live > state.target || state.phase >= Phase::Closed {
             self.left = true;
-            let wake = state.leave(self.id);
+            state.bury(self.id);
+            let wake = shared.inbox.leave(self.id, state.queue.ready() > 0);
             let gone = state.live == 0 && state.phase >= Phase::Closed;
             drop(state);
             if gone {
@@ -109,57 +108,62 @@ impl Worker {
             }
             return Poll::Ready(false);
         }
-        if self.worn && state.phase == Phase::Open {
-            self.left = true;
-            let wake = state.leave(self.id);
+        if self.worn {
+            // A new worker in the place of this one, and in its task: nothing of this one is left.
+            self.worn = false;
+            self.jobs = 0;
+            self.batch = VecDeque::new();
+            self.tally = Tally::default();
+            self.heap = self.heap.take().map(|_| Box::default());
             state.recycled += 1;
-            shared.hire(&mut state);
-            drop(state);
-            if let Some(waker) = wake {
-                waker.wake();
-            }
-            return Poll::Ready(false);
         }
         if !state.delayed.is_empty() {
             shared.promote(&mut state, self.now);
         }
-        let workers = state.target;
-        let fair = state.queue.ready().div_ceil(2 * workers).clamp(1, shared.config.batch);
-        while self.batch.len() < fair {
-            let Some(work) = state.queue.pop(self.now, workers) else { break };
-            self.batch.push_back(work);
-        }
-        if !self.batch.is_empty() {
-            let next = if state.queue.ready() > 0 { state.next_idle() } else { None };
-            drop(state);
-            if let Some(waker) = next {
-                waker.wake();
+        loop {
+            let workers = state.target;
+            let fair = state.queue.ready().div_ceil(2 * workers).clamp(1, shared.config.batch);
+            while self.batch.len() < fair {
+                let Some(work) = state.queue.pop(self.now, workers) else { break };
+                self.batch.push_back(work);
             }
-            return Poll::Ready(true);
+            if !self.batch.is_empty() {
+                let next = if others && state.queue.ready() > 0 { shared.inbox.next_idle() } else { None };
+                drop(state);
+                if let Some(waker) = next {
+                    waker.wake();
+                }
+                return Poll::Ready(true);
+            }
+            if state.phase == Phase::Closing && state.is_drained() && shared.inbox.shut_if_empty() {
+                state.phase = Phase::Closed;
+                let idle = shared.inbox.wake(usize::MAX);
+                drop(state);
+                shared.progress.send_replace(Phase::Closed);
+                shared.alarm.notify_one();
+                idle.into_iter().for_each(Waker::wake);
+                // Leave by the one door above.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if shared.inbox.rest(self.id, cx.waker()) {
+                return Poll::Pending;
+            }
+            // Jobs came since it looked.
+            shared.sort_in(&mut state);
         }
-        if state.phase == Phase::Closing && state.is_drained() {
-            state.phase = Phase::Closed;
-            let idle = state.take_idle();
-            drop(state);
-            shared.progress.send_replace(Phase::Closed);
-            shared.alarm.notify_one();
-            idle.into_iter().for_each(|(_, waker)| waker.wake());
-            // Leave by the one door above.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        state.idle.push((self.id, cx.waker().clone()));
-        Poll::Pending
     }
 
     /// Runs what is in hand until a job awaits something: that job, how long it waited, and when it began.
     fn burst(&mut self, cx: &mut Context<'_>) -> Option<(Work, u64, u64)> {
         let first = self.now;
-        while let Some(work) = self.batch.pop_front() {
-            let awaits = self.begin(work, cx);
-            if awaits.is_some() {
-                return awaits;
+        while let Some(Taken { job: work, .. }) = self.batch.pop_front() {
+            let began = self.now;
+            let wait = began.saturating_sub(work.since());
+            if self.begin(&work, wait, cx).is_pending() {
+                return Some((work, wait, began));
             }
+            let_go(work);
             if !self.batch.is_empty() && self.now.saturating_sub(first) > IN_HAND {
                 self.give_back();
             }
@@ -167,37 +171,31 @@ impl Worker {
         None
     }
 
-    /// Starts a job and polls it once.
-    fn begin(&mut self, work: Work, cx: &mut Context<'_>) -> Option<(Work, u64, u64)> {
+    /// Starts a job and polls it once; ready when that was all.
+    fn begin(&mut self, work: &Work, wait: u64, cx: &mut Context<'_>) -> Poll<()> {
         self.tally.started += 1;
         let began = self.now;
-        let wait = began.saturating_sub(work.since);
-        let header = work.job.header();
+        let header = work.header();
         if !header.claim() {
             // Its handle has been told; only the counts have not.
-            self.tally.push(&work, Some(End::Error(ErrorKind::Cancelled)), wait, 0);
-            return None;
+            self.tally.push(work, Some(End::Error(ErrorKind::Cancelled)), wait, 0);
+            return Poll::Ready(());
         }
         if let Some((at, limit)) = header.deadline()
             && began > at
         {
-            let error = Error::timed_out(header.attempt(), limit);
-            self.end(work, error, wait, 0);
-            return None;
+            self.end(work, Error::timed_out(header.attempt(), limit), wait, 0);
+            return Poll::Ready(());
         }
         if self.shared.listener.is_some() {
-            self.shared.tell(&work, EventKind::Started { waited: Duration::from_nanos(wait) });
+            self.shared.tell(work, EventKind::Started { waited: Duration::from_nanos(wait) });
         }
         let first = catch_unwind(AssertUnwindSafe(|| {
-            within(&self.heap, || {
-                // SAFETY: it was claimed, and `work` holds it.
-                unsafe { Arc::clone(&work.job).start() };
-                // SAFETY: it was claimed.
-                unsafe { work.job.poll(cx) }
-            })
+            // SAFETY: it was claimed.
+            within(&self.heap, || unsafe { work.start(cx) })
         }));
         let verdict = match first {
-            Ok(Poll::Pending) => return Some((work, wait, began)),
+            Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(()))) => Verdict::Done,
             Ok(Poll::Ready(Err(error))) => Verdict::Failed(error),
             Err(payload) => Verdict::Panicked(message(&*payload)),
@@ -207,12 +205,12 @@ impl Worker {
             self.now = self.shared.now();
         }
         self.conclude(work, verdict, wait, self.now.saturating_sub(began));
-        None
+        Poll::Ready(())
     }
 
     /// Goes on with an attempt that awaits something, until it ends, is cancelled or runs out of time.
     async fn drive(&mut self, work: Work, began: u64) -> (Work, Verdict) {
-        let job = Arc::clone(&work.job);
+        let job = work.clone();
         let header = job.header();
         self.current = Some(work);
         let limit = header.limit(began);
@@ -254,39 +252,44 @@ impl Worker {
     }
 
     /// What comes after an attempt.
-    fn conclude(&mut self, work: Work, verdict: Verdict, wait: u64, run: u64) {
-        let attempt = work.job.header().attempt();
-        self.weigh(&work);
+    #[inline]
+    fn conclude(&mut self, work: &Work, verdict: Verdict, wait: u64, run: u64) {
+        let header = work.header();
+        self.weigh(work);
         match verdict {
             Verdict::Done => {
-                self.tally.push(&work, Some(End::Done), wait, run);
+                self.tally.push(work, Some(End::Done), wait, run);
                 if self.shared.listener.is_some() {
-                    self.shared.tell(&work, EventKind::Done { ran: Duration::from_nanos(run) });
+                    self.shared.tell(work, EventKind::Done { ran: Duration::from_nanos(run) });
                 }
-                let_go(work);
             }
-            Verdict::Panicked(message) => self.end(work, Error::panicked(attempt, message), wait, run),
+            Verdict::Panicked(message) => {
+                self.end(work, Error::panicked(header.attempt(), message), wait, run)
+            }
             Verdict::Cancelled => self.end(work, Error::cancelled(), wait, run),
-            Verdict::Failed(_) | Verdict::TimedOut(_) if work.job.header().life.is_cancelled() => {
+            Verdict::Failed(_) | Verdict::TimedOut(_) if header.life.is_cancelled() => {
                 self.end(work, Error::cancelled(), wait, run);
             }
             Verdict::Failed(error) if !error.is_retriable() => {
-                self.end(work, Error::failed(attempt, Final::Fatal, error), wait, run);
+                self.end(work, Error::failed(header.attempt(), Final::Fatal, error), wait, run);
             }
-            Verdict::Failed(error) => match self.again(&work, error.retry_after(), wait, run) {
+            Verdict::Failed(error) => match self.again(work, error.retry_after(), wait, run) {
                 Ok(()) => {}
-                Err(Some(reason)) => self.end(work, Error::failed(attempt, reason, error), wait, run),
+                Err(Some(reason)) => {
+                    self.end(work, Error::failed(header.attempt(), reason, error), wait, run)
+                }
                 Err(None) => self.end(work, Error::cancelled(), wait, run),
             },
-            Verdict::TimedOut(limit) => match self.again(&work, None, wait, run) {
+            Verdict::TimedOut(limit) => match self.again(work, None, wait, run) {
                 Ok(()) => {}
-                Err(Some(_)) => self.end(work, Error::timed_out(attempt, limit), wait, run),
+                Err(Some(_)) => self.end(work, Error::timed_out(header.attempt(), limit), wait, run),
                 Err(None) => self.end(work, Error::cancelled(), wait, run),
             },
         }
     }
 
     /// Whether another worker should take the place of this one.
+    #[inline]
     fn weigh(&mut self, work: &Work) {
         let config = &self.shared.config;
         self.jobs += 1;
@@ -309,7 +312,7 @@ impl Worker {
         run: u64,
     ) -> Result<(), Option<Final>> {
         let shared = &*self.shared;
-        let header = work.job.header();
+        let header = work.header();
         let retry = header.retry();
         let attempt = header.attempt();
         if attempt > retry.max {
@@ -319,7 +322,7 @@ impl Worker {
             return Err(Some(Final::After));
         }
         // SAFETY: this worker owns the job until it delays it.
-        unsafe { work.job.stop() };
+        unsafe { work.stop() };
         let mut state = shared.lock();
         if state.phase >= Phase::Closed {
             // The close has collected what was delayed already; nobody would find this one.
@@ -336,8 +339,7 @@ impl Worker {
         if !header.life.delay() {
             return Err(None);
         }
-        let again = Work { job: Arc::clone(&work.job), ..*work };
-        state.delayed.push(Reverse(Delayed { due, work: again }));
+        state.delayed.push(Reverse(Delayed { due, work: work.clone() }));
         shared.occupy(&mut state);
         self.tally.push(work, None, wait, run);
         self.tally.settle(shared, &mut state);
@@ -349,15 +351,14 @@ impl Worker {
         Ok(())
     }
 
-    fn end(&mut self, work: Work, error: Error, wait: u64, run: u64) {
+    fn end(&mut self, work: &Work, error: Error, wait: u64, run: u64) {
         let kind = error.kind();
-        self.tally.push(&work, Some(End::Error(kind)), wait, run);
+        self.tally.push(work, Some(End::Error(kind)), wait, run);
         // SAFETY: this worker owns the job, and lets it go here.
-        unsafe { work.job.fail(error) };
+        unsafe { work.fail(error) };
         if self.shared.listener.is_some() {
-            self.shared.tell(&work, EventKind::Ended { error: kind, ran: Duration::from_nanos(run) });
+            self.shared.tell(work, EventKind::Ended { error: kind, ran: Duration::from_nanos(run) });
         }
-        let_go(work);
     }
 
     /// Puts what is in hand back in front of the queue, for others to run.
@@ -369,13 +370,12 @@ impl Worker {
             // The close has emptied the queue already; what is in hand ends with this worker.
             return;
         }
-        let mut wakers = Vec::new();
+        let wakers = shared.inbox.wake(self.batch.len());
         while let Some(work) = self.batch.pop_back() {
             state.queue.put_back(work);
-            wakers.extend(state.idle.pop());
         }
         drop(state);
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -390,11 +390,11 @@ impl Drop for Worker {
         self.tally.settle(shared, &mut state);
         let current = self.current.take();
         for (work, running) in
-            current.into_iter().map(|w| (w, true)).chain(self.batch.drain(..).map(|w| (w, false)))
+            current.into_iter().map(|w| (w, true)).chain(self.batch.drain(..).map(|taken| (taken.job, false)))
         {
-            state.queue.release(work.group, 1);
-            if !running && !work.job.header().life.seize() {
-                state.queue.counts(work.group, work.priority).cancelled += 1;
+            state.queue.release(work.group(), 1);
+            if !running && !work.header().life.seize() {
+                state.queue.counts(work.group(), work.priority()).cancelled += 1;
                 continue;
             }
             let info = shared.info(&state, &work);
@@ -403,36 +403,29 @@ impl Drop for Worker {
             } else {
                 state.returned.push(info)
             }
-            state.queue.counts(work.group, work.priority).returned += 1;
+            state.queue.counts(work.group(), work.priority()).returned += 1;
             drop(state);
             let what = if running { "the job was stopped" } else { "the job did not run" };
             // SAFETY: this worker claimed it before, or seized it now.
-            unsafe { work.job.fail(Error::closed(what)) };
+            unsafe { work.fail(Error::closed(what)) };
             let_go(work);
             state = shared.lock();
         }
-        drop(state.leave(self.id));
+        state.bury(self.id);
+        let wake = shared.inbox.leave(self.id, state.queue.ready() > 0);
         let gone = state.live == 0 && state.phase >= Phase::Closed;
         drop(state);
+        if let Some(waker) = wake {
+            waker.wake();
+        }
         if gone {
             shared.progress.send_replace(Phase::Gone);
         }
     }
 }
 
-impl Header {
-    /// When an attempt that began at `began` has to end, and the limit that says so.
-    fn limit(&self, began: u64) -> Option<(u64, Duration)> {
-        let timeout = (self.timeout < u64::MAX)
-            .then(|| (began.saturating_add(self.timeout), Duration::from_nanos(self.timeout)));
-        match (timeout, self.deadline()) {
-            (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
-            (one, other) => one.or(other),
-        }
-    }
-}
-
 /// Polls a job, and counts its heap when asked.
+#[inline]
 fn within<R>(heap: &Option<Box<Scope>>, poll: impl FnOnce() -> R) -> R {
     match heap {
         Some(heap) => heap.within(poll),
@@ -441,6 +434,7 @@ fn within<R>(heap: &Option<Box<Scope>>, poll: impl FnOnce() -> R) -> R {
 }
 
 /// Drops what may be the last reference; a result that nobody took may panic on the way.
+#[inline]
 fn let_go(work: Work) {
     drop(catch_unwind(AssertUnwindSafe(|| drop(work))));
 }

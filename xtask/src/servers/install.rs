@@ -24,6 +24,41 @@ pub(super) fn present(server: &dyn Server) -> Result<(), String> {
     server.find().map(drop)
 }
 
+/// Programs that tests start themselves, and the Debian packages that hold them.
+pub(super) const PROGRAMS: &[(&str, &str)] =
+    &[("prometheus", "prometheus"), ("prometheus-node-exporter", "prometheus-node-exporter")];
+
+/// Finds a program of [`PROGRAMS`], installing it when it is missing.
+pub(super) fn program_present(name: &str, package: &str) -> Result<(), String> {
+    let Err(missing) = program(name) else { return Ok(()) };
+    packages(&[package]).map_err(|why| format!("{missing}; {why}"))?;
+    program(name).map(drop)
+}
+
+/// While it lives, no package starts a daemon: Debian asks this file first. One that stands there already is somebody
+/// else's and stays.
+struct NoDaemons(Option<&'static Path>);
+
+impl NoDaemons {
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = Path::new("/usr/sbin/policy-rc.d");
+        let ours = !file.exists()
+            && std::fs::write(file, "#!/bin/sh\nexit 101\n").is_ok()
+            && std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).is_ok();
+        Self(ours.then_some(file))
+    }
+}
+
+impl Drop for NoDaemons {
+    fn drop(&mut self) {
+        if let Some(file) = self.0 {
+            // What cannot be removed only keeps daemons from starting.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
 /// `apt-get install`, as root on a Debian.
 pub(super) fn packages(names: &[&str]) -> Result<(), String> {
     let advice = format!("install the Debian packages {}", names.join(" "));
@@ -39,6 +74,7 @@ pub(super) fn packages(names: &[&str]) -> Result<(), String> {
         process::read(&mut command)
     };
     eprintln!("installing {}", names.join(" "));
+    let _no_daemons = NoDaemons::new();
     // An index that cannot be refreshed may still know the packages.
     let _ = apt(&["update", "-q"]);
     apt(&[&["install", "-y", "-q", "--no-install-recommends"], names].concat())

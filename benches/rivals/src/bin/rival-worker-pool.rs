@@ -1,16 +1,19 @@
 //! What others' ways of bounding work cost: `tokio::spawn` with a semaphore, and a channel with workers behind it.
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 /// Jobs that are in flight at once, ours and the rivals'.
 const WAVE: usize = 1024;
@@ -40,6 +43,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         let cpu = rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(detached(&jobs)));
         Row::new("worker-pool", &format!("trivial jobs, CPU, {threads} threads"), "ns", UnitKind::Cpu, Better::Lower)
             .rival("async-channel pool")
+            .theirs(&cpu)
+            .emit()?;
+        let case = format!("trivial jobs by submit_all, {threads} threads");
+        Row::new("worker-pool", &case, "jobs/s", UnitKind::Wall, Better::Higher)
+            .rival("async-channel pool")
+            .theirs(&per_second(&wall))
+            .emit()?;
+        let case = format!("trivial jobs by submit_all, CPU, {threads} threads");
+        Row::new("worker-pool", &case, "ns", UnitKind::Cpu, Better::Lower)
+            .rival("async-channel pool")
+            .theirs(&cpu)
+            .emit()?;
+        let jobs = guarded(runtime, WORKERS, WAVE);
+        let cpu = rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(detached_guarded(&jobs)));
+        let case = format!("trivial jobs with timeout, panic isolation and times, CPU, {threads} threads");
+        Row::new("worker-pool", &case, "ns", UnitKind::Cpu, Better::Lower)
+            .rival("async-channel pool, guarded")
             .theirs(&cpu)
             .emit()?;
     }
@@ -101,6 +121,43 @@ async fn detached(jobs: &async_channel::Sender<Boxed>) {
     let feeder = tokio::spawn(async move {
         for _ in 0..WAVE * WAVES {
             _ = jobs.send(Box::pin(async { one() })).await;
+        }
+    });
+    _ = feeder.await;
+    DONE.notified().await;
+}
+
+/// The same workers with what a job of ours has: a timeout, a panic that does not end the worker, times of waiting and
+/// running. No priority, no handle, no cancel.
+fn guarded(runtime: &Runtime, workers: usize, queue: usize) -> async_channel::Sender<(Instant, Boxed)> {
+    let (sender, receiver) = async_channel::bounded::<(Instant, Boxed)>(queue);
+    for _ in 0..workers {
+        let receiver = receiver.clone();
+        drop(runtime.spawn(async move {
+            let (mut waited, mut ran) = (Duration::ZERO, Duration::ZERO);
+            while let Ok((submitted, mut job)) = receiver.recv().await {
+                let begun = Instant::now();
+                let safe = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| job.as_mut().poll(cx))) {
+                    Ok(polled) => polled.map(|()| true),
+                    Err(_) => Poll::Ready(false),
+                });
+                _ = black_box(timeout(Duration::from_secs(30), safe).await);
+                waited += begun - submitted;
+                ran += begun.elapsed();
+                tokio::task::consume_budget().await;
+            }
+            black_box((waited, ran));
+        }));
+    }
+    sender
+}
+
+async fn detached_guarded(jobs: &async_channel::Sender<(Instant, Boxed)>) {
+    LEFT.store(WAVE * WAVES, Ordering::Relaxed);
+    let jobs = jobs.clone();
+    let feeder = tokio::spawn(async move {
+        for _ in 0..WAVE * WAVES {
+            _ = jobs.send((Instant::now(), Box::pin(async { one() }))).await;
         }
     });
     _ = feeder.await;

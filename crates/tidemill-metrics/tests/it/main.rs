@@ -10,6 +10,7 @@ mod exposition;
 mod facade;
 mod health;
 mod history;
+mod memory;
 #[cfg(feature = "tower")]
 mod prometheus;
 mod protobuf;

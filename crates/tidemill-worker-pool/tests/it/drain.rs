@@ -140,6 +140,30 @@ async fn a_job_that_blocks_its_thread_is_reported() {
     assert_eq!(handle.await.unwrap(), 2, "it ends by itself after all");
 }
 
+/// Guards b44d907: a retry that was decided after the close had collected the delayed jobs was put among them, and its
+/// handle waited for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_that_meets_the_end_of_a_close_ends_with_it() {
+    let pool = pool(workers(1));
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(blocked);
+    let job = Job::new(move |_| {
+        // The first poll: it cannot be stopped, and its verdict comes when the pool has ended.
+        blocked.lock().unwrap().recv().unwrap();
+        async { Err::<u32, _>(JobError::retriable("no")) }
+    });
+    let handle = pool.submit(job.retry(Retry { max: 3, base: MS, cap: MS })).await.unwrap();
+    while pool.stats().running == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pool.close(Duration::ZERO).await.stuck, 1, "it has collected what there was");
+    release.send(()).unwrap();
+    let error =
+        tokio::time::timeout(60 * SECOND, handle).await.expect("the handle hears of the end").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("closed"), "{error}");
+}
+
 /// A pool with one job that waits 60 s for its next attempt.
 async fn with_delayed() -> (tidemill_worker_pool::Pool, tidemill_worker_pool::JobHandle<u32>) {
     let pool = pool(workers(2));

@@ -6,6 +6,7 @@ mod batcher;
 mod drain;
 mod faults;
 mod io;
+mod many;
 mod memory;
 mod model;
 mod objects;
