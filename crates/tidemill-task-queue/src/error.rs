@@ -43,9 +43,9 @@ impl Error {
             Cause::Stale { .. } => ErrorKind::Stale,
             Cause::Unavailable { .. } => ErrorKind::Unavailable,
             Cause::DiskFull { .. } => ErrorKind::Full,
-            Cause::NotFound { .. } => ErrorKind::NotFound,
+            Cause::NotFound { .. } | Cause::NoSchedule { .. } => ErrorKind::NotFound,
             Cause::State { .. } => ErrorKind::State,
-            Cause::Input { .. } | Cause::Payload { .. } => ErrorKind::Input,
+            Cause::Input { .. } | Cause::Payload { .. } | Cause::Schedule { .. } => ErrorKind::Input,
             Cause::Config { .. } => ErrorKind::Config,
             Cause::Schema { .. } => ErrorKind::Schema,
             Cause::Failed { .. } => ErrorKind::Failed,
@@ -108,6 +108,10 @@ pub(crate) enum Cause {
     DiskFull { source: Box<dyn std::error::Error + Send + Sync> },
     #[error("there is no task {id}, or it was purged")]
     NotFound { id: TaskId },
+    #[error("there is no schedule `{name}`")]
+    NoSchedule { name: String },
+    #[error("`{what}` makes no schedule: {why}")]
+    Schedule { what: String, why: String },
     #[error("task {id} is {state}; {advice}")]
     State { id: TaskId, state: &'static str, advice: &'static str },
     #[error("the {what} {why}")]

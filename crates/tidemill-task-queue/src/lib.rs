@@ -10,11 +10,14 @@ mod id;
 mod limit;
 mod memory;
 mod panic;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod priority;
 mod queue;
 mod record;
 mod retry;
 pub mod rules;
+mod schedule;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod schema;
 #[cfg(feature = "sqlite")]
@@ -33,10 +36,13 @@ pub use event::{Event, EventKind};
 pub use id::{MAX_NAME, Owner, TaskId, Token};
 pub use limit::{Limit, Rate};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, PostgresConfig};
 pub use priority::Priority;
 pub use queue::{Builder, Handle, TaskQueue};
 pub use record::{Failure, Filter, MAX_FAILURES, MAX_TEXT, Progress, Record, State};
 pub use retry::Backoff;
+pub use schedule::{MarketHours, Missed, Moment, Schedule, Scheduled, Scheduler, Schedules, When};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, SqliteConfig};
 pub use stats::{Counts, MAX_QUEUES, Stats};

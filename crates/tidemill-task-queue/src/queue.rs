@@ -16,6 +16,7 @@ use crate::event::{Event, Listener};
 use crate::id::{Owner, TaskId, check_name};
 use crate::limit::Limit;
 use crate::record::{Filter, Record, State};
+use crate::schedule::Schedules;
 use crate::stats::Stats;
 use crate::store::{
     Answer, Beat, Claimed, Control, End, Finish, NewTask, Overview, Placed, Pulse, Refusal, Store,
@@ -306,6 +307,11 @@ impl TaskQueue {
         worker::Builder::new(self.clone(), config)
     }
 
+    /// Its schedules.
+    pub fn schedules(&self) -> Schedules {
+        Schedules::new(self.clone())
+    }
+
     /// Takes nothing new, commits what was asked for, and ends. Says whether that was done by the deadline. Close the
     /// workers first.
     pub async fn close(&self, deadline: Duration) -> bool {
@@ -361,6 +367,10 @@ impl TaskQueue {
     /// The settings it was built with.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
     }
 
     pub(crate) fn owner(&self) -> &Owner {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use crate::config::span;
 use crate::error::{Cause, Error};
 use crate::id::check_name;
 use crate::priority::Priority;
@@ -90,18 +91,43 @@ impl Default for Options {
 }
 
 /// A task that is about to be enqueued, with whatever is special about this one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Draft {
-    pub(crate) queue: String,
     pub(crate) name: String,
+    #[serde(default = "one")]
     pub(crate) version: u32,
     pub(crate) payload: String,
+    #[serde(default = "queue")]
+    pub(crate) queue: String,
+    #[serde(default)]
     pub(crate) priority: Priority,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run_at: Option<Timestamp>,
+    #[serde(default = "retries")]
     pub(crate) max_retries: u32,
+    #[serde(default = "timeout", with = "span")]
     pub(crate) timeout: Duration,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unique_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn queue() -> String {
+    Options::default().queue
+}
+
+fn retries() -> u32 {
+    Options::default().max_retries
+}
+
+fn timeout() -> Duration {
+    Options::default().timeout
 }
 
 impl Draft {

@@ -35,7 +35,7 @@ pub(crate) fn config() -> Config {
     Config {
         sweep: Duration::from_millis(20),
         poll: Duration::from_millis(5),
-        patience: Duration::from_secs(5),
+        patience: Duration::from_secs(30),
         ..Config::default()
     }
 }
