@@ -1,0 +1,189 @@
+//! Connections: a bounded pool that is filled on demand, and one that listens.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::task::JoinHandle;
+use tokio_postgres::{AsyncMessage, Client, Config as Address, NoTls, Statement};
+
+use super::{PostgresConfig, failed, tables};
+use crate::error::{Cause, Error};
+
+/// Connections that are made when they are needed and kept.
+pub(super) struct Pool {
+    address: Address,
+    config: PostgresConfig,
+    permits: Semaphore,
+    idle: Mutex<Vec<Link>>,
+}
+
+/// One connection with its statements.
+pub(super) struct Link {
+    pub(super) client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A connection of the pool; given back only by [`keep`](Self::keep), so that one left in the middle is closed.
+pub(super) struct Lent<'a> {
+    pool: &'a Pool,
+    link: Option<Link>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Pool {
+    pub(super) fn new(address: Address, config: PostgresConfig) -> Self {
+        Self { address, permits: Semaphore::new(config.max_connections), config, idle: Mutex::default() }
+    }
+
+    pub(super) async fn lend(&self) -> Result<Lent<'_>, Error> {
+        let permit = self.permits.acquire().await.map_err(|_| Error::from(Cause::Closed))?;
+        let known = loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match idle {
+                Some(link) if link.client.is_closed() => {}
+                link => break link,
+            }
+        };
+        let link = match known {
+            Some(link) => link,
+            None => self.connect().await?,
+        };
+        Ok(Lent { pool: self, link: Some(link), _permit: permit })
+    }
+
+    async fn connect(&self) -> Result<Link, Error> {
+        let work = async {
+            let failed = |error| failed("connect to PostgreSQL", error);
+            let (client, connection) = self.address.connect(NoTls).await.map_err(failed)?;
+            // The caller of the operation that failed is told; here is nobody to tell.
+            let task = tokio::spawn(async move { drop(connection.await) });
+            let link = Link { client, statements: Mutex::default(), task };
+            let session = format!(
+                "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
+                 SET synchronous_commit = on; SET application_name = 'tidemill-task-queue'",
+                self.config.statement_timeout.as_millis().max(1)
+            );
+            link.client.batch_execute(&session).await.map_err(failed)?;
+            tables::migrate(&link.client).await?;
+            Ok(link)
+        };
+        let limit = self.config.connect_timeout + self.config.statement_timeout;
+        let late = |late| Error::unavailable("connect to PostgreSQL", late);
+        tokio::time::timeout(limit, work).await.map_err(late)?
+    }
+}
+
+impl Lent<'_> {
+    pub(super) fn link(&self) -> Result<&Link, Error> {
+        self.link.as_ref().ok_or_else(|| Cause::Closed.into())
+    }
+
+    /// The transaction is over: others may have the connection.
+    pub(super) fn keep(mut self) {
+        if let Some(link) = self.link.take().filter(|link| !link.client.is_closed()) {
+            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+        }
+    }
+}
+
+impl Link {
+    /// The statement of a text, prepared once a connection.
+    pub(super) async fn statement(&self, text: &'static str) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(known) = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(text) {
+            return Ok(known.clone());
+        }
+        let statement = self.client.prepare(text).await?;
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(text, statement.clone());
+        Ok(statement)
+    }
+}
+
+/// Tells other processes of work and hears of theirs.
+pub(super) struct Ears {
+    version: watch::Sender<u64>,
+    wake: Notify,
+}
+
+/// How long after a notification the next one waits: many enqueues, one word.
+const BREATH: Duration = Duration::from_millis(4);
+
+impl Ears {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { version: watch::Sender::new(1), wake: Notify::new() })
+    }
+
+    /// There may be work for others.
+    pub(super) fn tell(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The version after `seen`; also when nobody said a word for so long.
+    pub(super) async fn changed(&self, seen: u64, patience: Duration) -> u64 {
+        let mut version = self.version.subscribe();
+        let heard = tokio::time::timeout(patience, version.wait_for(|version| *version != seen)).await;
+        if !matches!(heard, Ok(Ok(_))) {
+            self.version.send_modify(|version| *version += 1);
+        }
+        *self.version.borrow()
+    }
+
+    /// Until the store is gone: a lost connection is made anew.
+    pub(super) async fn listen(self: Arc<Self>, address: Address) {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            if self.hear(&address).await.is_ok() {
+                pause = Duration::from_millis(50);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Until the connection is lost.
+    async fn hear(&self, address: &Address) -> Result<(), tokio_postgres::Error> {
+        let (client, mut connection) = address.connect(NoTls).await?;
+        let mine = AtomicI32::new(0);
+        let hear = async {
+            // A notification of our own comes back with our own process number.
+            while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                match message {
+                    Ok(AsyncMessage::Notification(said))
+                        if said.process_id() != mine.load(Ordering::Relaxed) =>
+                    {
+                        self.version.send_modify(|version| *version += 1);
+                    }
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+            }
+        };
+        let speak = async {
+            let row = client.query_one("SELECT pg_backend_pid()", &[]).await?;
+            mine.store(row.get(0), Ordering::Relaxed);
+            client.batch_execute("SET synchronous_commit = off; LISTEN tidemill_task_queue").await?;
+            // What came before we listened.
+            self.version.send_modify(|version| *version += 1);
+            loop {
+                self.wake.notified().await;
+                client.batch_execute("NOTIFY tidemill_task_queue").await?;
+                tokio::time::sleep(BREATH).await;
+            }
+            #[expect(unreachable_code, reason = "it names the type of the error")]
+            Ok::<(), tokio_postgres::Error>(())
+        };
+        tokio::select! {
+            () = hear => Ok(()),
+            ended = speak => ended,
+        }
+    }
+}

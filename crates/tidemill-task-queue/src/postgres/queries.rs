@@ -1,0 +1,108 @@
+//! The texts of the statements, where a test can ask for their plans.
+
+pub(super) const FACTS: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT, \
+    (SELECT coalesce(array_agg(queue), '{}') FROM tq_paused), (SELECT count(*) FROM tq_limit)";
+
+pub(super) const RESERVE: &str = "SELECT setval('tq_next', nextval('tq_next') + $1 - 1)";
+
+/// A transaction that was answered by silence may come again: what has moved out already must not come back.
+pub(super) const INSERT: &str = "INSERT INTO tq_task (id, state, queue, rank, token, attempt, name, version, priority, \
+    run_at, max_retries, timeout_ms, unique_key, grp, gate, cancel, enqueued_at, payload) \
+    SELECT n.id, n.state, n.queue, n.rank, 0, 0, n.name, n.version, n.priority, n.run_at, n.max_retries, n.timeout_ms, \
+    n.unique_key, n.grp, n.gate, false, $14, n.payload \
+    FROM unnest($1::BIGINT[], $2::SMALLINT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::INTEGER[], $7::SMALLINT[], \
+    $8::BIGINT[], $9::INTEGER[], $10::BIGINT[], $11::TEXT[], $12::TEXT[], $13::TEXT[], $15::TEXT[]) \
+    AS n (id, state, queue, rank, name, version, priority, run_at, max_retries, timeout_ms, unique_key, grp, gate, payload) \
+    WHERE NOT EXISTS (SELECT 1 FROM tq_done WHERE tq_done.id = n.id) ON CONFLICT DO NOTHING RETURNING id";
+
+pub(super) const HOLDER: &str = "SELECT id FROM tq_task WHERE name = $1 AND unique_key = $2";
+
+/// Runs that end move out.
+pub(super) const END_RUNS: &str = "WITH f AS (SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::SMALLINT[], \
+    $5::TEXT[], $6::TEXT[], $7::TEXT[]) AS f (id, token, owner, state, result, reason, failures)), \
+    gone AS (DELETE FROM tq_task t USING f WHERE t.id = f.id AND t.state = 2 AND t.token = f.token AND t.owner = f.owner \
+    RETURNING t.*, f.state AS ended, f.result, f.reason, coalesce(f.failures, t.failures) AS history) \
+    INSERT INTO tq_done (id, state, finished_at, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
+    unique_key, grp, cancel, enqueued_at, started_at, token, owner, fraction, message, failures, reason, payload, result) \
+    SELECT id, ended, $8, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, unique_key, grp, \
+    cancel, enqueued_at, started_at, token, owner, fraction, message, history, reason, payload, result \
+    FROM gone RETURNING id, token";
+
+/// One unfinished task moves out.
+pub(super) const BURY: &str = "WITH gone AS (DELETE FROM tq_task WHERE id = $1 RETURNING *) \
+    INSERT INTO tq_done (id, state, finished_at, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
+    unique_key, grp, cancel, enqueued_at, started_at, token, owner, fraction, message, failures, reason, payload) \
+    SELECT id, $2, $3, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, unique_key, grp, \
+    cancel, enqueued_at, started_at, token, owner, fraction, message, coalesce($5, failures), $4, payload FROM gone";
+
+pub(super) const RUN: &str = "SELECT attempt, priority, cancel, failures FROM tq_task \
+    WHERE id = $1 AND state = 2 AND token = $2 AND owner = $3 FOR UPDATE";
+
+pub(super) const WAIT: &str = "UPDATE tq_task SET state = $2, rank = $3, run_at = $4, attempt = $5, \
+    failures = coalesce($6, failures), lease_until = NULL WHERE id = $1";
+
+pub(super) const BEAT: &str = "UPDATE tq_task t SET lease_until = $6 + f.lease, lease_us = f.lease, \
+    fraction = coalesce(f.fraction, t.fraction), message = coalesce(f.message, t.message) \
+    FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::BIGINT[], $5::DOUBLE PRECISION[], $7::TEXT[]) \
+    AS f (id, token, owner, lease, fraction, message) \
+    WHERE t.id = f.id AND t.state = 2 AND t.token = f.token AND t.owner = f.owner RETURNING t.id, t.cancel";
+
+pub(super) const DUE: &str = "UPDATE tq_task t SET state = 0, rank = t.run_at + t.priority * $2::BIGINT \
+    FROM (SELECT id FROM tq_task WHERE state = 1 AND run_at <= $1 ORDER BY run_at, id LIMIT $3 \
+    FOR UPDATE SKIP LOCKED) d WHERE t.id = d.id";
+
+pub(super) const NEXT_DUE: &str = "SELECT min(run_at) FROM tq_task WHERE state = 1";
+
+pub(super) const EXPIRED: &str = "SELECT id, attempt, max_retries, cancel, priority, failures FROM tq_task \
+    WHERE state = 2 AND lease_until <= $1 ORDER BY lease_until, id LIMIT $2 FOR UPDATE SKIP LOCKED";
+
+macro_rules! claimed {
+    () => {
+        "t.id, t.token, t.queue, t.name, t.version, t.payload, t.priority, t.attempt, t.max_retries, t.timeout_ms, \
+         t.grp, t.cancel, t.run_at, t.enqueued_at, t.rank"
+    };
+}
+
+macro_rules! started {
+    () => {
+        "UPDATE tq_task t SET state = 2, token = greatest(t.token + 1, $1), owner = $2, lease_until = $1 + $3, \
+         lease_us = $3, started_at = $1, attempt = t.attempt + 1 "
+    };
+}
+
+/// The first tasks of one queue that no cap holds back and nobody else is about to take.
+pub(super) const CLAIM_FIRST: &str = concat!(
+    started!(),
+    "FROM (SELECT id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $4 ORDER BY rank, id LIMIT $5 \
+     FOR UPDATE SKIP LOCKED) c WHERE t.id = c.id RETURNING ",
+    claimed!()
+);
+
+/// Tasks that were chosen and locked before.
+pub(super) const CLAIM_CHOSEN: &str =
+    concat!(started!(), "WHERE t.id = ANY($4) AND t.state = 0 RETURNING ", claimed!());
+
+pub(super) const FREE: &str = "SELECT rank, id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $1 \
+    ORDER BY rank, id LIMIT $2 FOR UPDATE SKIP LOCKED";
+
+pub(super) const GATED: &str = "SELECT rank, id FROM tq_task WHERE state = 0 AND gate IS NOT NULL AND gate = $1 \
+    AND queue = $2 ORDER BY rank, id LIMIT $3 FOR UPDATE SKIP LOCKED";
+
+pub(super) const GATE_RUNNING: &str =
+    "SELECT count(*) FROM tq_task WHERE state = 2 AND gate IS NOT NULL AND gate = $1";
+
+pub(super) const PURGE: &str = "DELETE FROM tq_done WHERE id = ANY (ARRAY(SELECT id FROM tq_done \
+    WHERE state = $1 AND finished_at < $2 ORDER BY finished_at LIMIT $3))";
+
+/// A record's columns in `tq_task`.
+pub(super) const LIVE: &str = "id, state, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
+    unique_key, grp, cancel, enqueued_at, started_at, token, owner, fraction, message, failures, payload, lease_until, \
+    NULL::BIGINT AS finished_at, NULL::TEXT AS reason, NULL::TEXT AS result";
+
+/// A record's columns in `tq_done`.
+pub(super) const FINISHED: &str = "id, state, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
+    unique_key, grp, cancel, enqueued_at, started_at, token, owner, fraction, message, failures, payload, \
+    NULL::BIGINT AS lease_until, finished_at, reason, result";
+
+pub(super) const SCHEDULES: &str =
+    "SELECT name, spec, next, paused, last_due, last_task FROM tq_schedule ORDER BY name";

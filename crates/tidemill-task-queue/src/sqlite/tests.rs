@@ -1,0 +1,74 @@
+//! The plans of the hot statements, and what a file of somebody else's does.
+
+use super::*;
+use crate::error::ErrorKind;
+
+fn opened() -> (tempfile::TempDir, Sqlite) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(dir.path().join("tasks.db"), SqliteConfig::default()).unwrap();
+    (dir, store)
+}
+
+#[test]
+fn every_hot_statement_uses_an_index() {
+    let (_dir, store) = opened();
+    let writer = store.writer.lock().unwrap();
+    for text in queries::hot() {
+        let mut plan = writer.connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        for at in 1..=plan.parameter_count() {
+            plan.raw_bind_parameter(at, 1).unwrap();
+        }
+        let mut rows = plan.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            let step: String = row.get(3).unwrap();
+            let indexed =
+                step.contains("USING") && step.contains("INDEX") || step.contains("INTEGER PRIMARY KEY");
+            assert!(!step.contains("SCAN") || indexed, "{text}: {step}");
+            assert!(!step.contains("TEMP B-TREE"), "{text} sorts: {step}");
+        }
+    }
+}
+
+#[test]
+fn the_check_of_plans_can_fail() {
+    let (_dir, store) = opened();
+    let writer = store.writer.lock().unwrap();
+    let plan = |text: &str| -> String {
+        writer.connection.query_row(&format!("EXPLAIN QUERY PLAN {text}"), (), |row| row.get(3)).unwrap()
+    };
+    assert_eq!(plan("SELECT id FROM tq_task WHERE attempt = 3"), "SCAN tq_task");
+}
+
+#[test]
+fn a_newer_file_is_refused_and_ours_is_opened_again() {
+    let (dir, store) = opened();
+    let path = dir.path().join("tasks.db");
+    drop(Sqlite::open(&path, SqliteConfig::default()).unwrap());
+    store.writer.lock().unwrap().connection.execute("UPDATE tq_schema SET version = 99", ()).unwrap();
+    let error = Sqlite::open(&path, SqliteConfig::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema);
+    assert!(error.to_string().contains("version 99"), "{error}");
+}
+
+#[test]
+fn a_file_of_somebody_elses_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tasks.db");
+    std::fs::write(&path, "no database at all, and long enough to be told from an empty one").unwrap();
+    let error = Sqlite::open(&path, SqliteConfig::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema, "{error}");
+}
+
+#[test]
+fn only_a_soft_batch_does_not_wait_for_the_disk() {
+    let (_dir, store) = opened();
+    let mut writer = store.writer.lock().unwrap();
+    let level = |writer: &Writer| -> i64 {
+        writer.connection.query_row("PRAGMA synchronous", (), |row| row.get(0)).unwrap()
+    };
+    writer.commit(&Batch { sweep: true, ..Batch::default() }).unwrap();
+    assert_eq!(level(&writer), 1, "NORMAL");
+    let pause = crate::store::Control::Pause("q".into(), true);
+    writer.commit(&Batch { control: vec![pause], ..Batch::default() }).unwrap();
+    assert_eq!(level(&writer), 2, "FULL");
+}

@@ -1,0 +1,14 @@
+//! The crate against real stores: one module a promise.
+
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod schedules;
+#[cfg(test)]
+mod stage;
