@@ -1,0 +1,60 @@
+//! The first SIGINT or SIGTERM ends the run and its report is written; the second ends the process at once.
+
+use anyhow::{Context as _, Result};
+use tidemill_load::Cancel;
+use tidemill_shell::exit::Exit;
+use tidemill_shell::signals::Shutdown;
+
+/// Tells a run that somebody wants it to end.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt {
+    cancel: Cancel,
+}
+
+impl Interrupt {
+    /// Listens for signals on a thread of its own until the process ends.
+    ///
+    /// # Errors
+    /// When the operating system refuses the thread or a handler.
+    pub fn listen() -> Result<Self> {
+        let interrupt = Self::default();
+        let (shutdown, heard) = (interrupt.clone(), std::sync::mpsc::channel());
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || listen(&shutdown, &heard.0))
+            .context("cannot start the thread that listens for signals")?;
+        heard.1.recv().context("cannot listen for signals")??;
+        Ok(interrupt)
+    }
+
+    /// What a load run looks at.
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// Whether somebody wants an end.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
+
+fn listen(interrupt: &Interrupt, heard: &std::sync::mpsc::Sender<Result<()>>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return heard.send(Err(error.into())).unwrap_or(()),
+    };
+    runtime.block_on(async {
+        let shutdown = match Shutdown::listen() {
+            Ok(shutdown) => shutdown,
+            Err(error) => return heard.send(Err(error.into())).unwrap_or(()),
+        };
+        // The receiver waits for this one message.
+        heard.send(Ok(())).ok();
+        shutdown.draining().await;
+        interrupt.cancel.cancel();
+        shutdown.immediate().await;
+        std::process::exit(i32::from(Exit::STOPPED.code()));
+    });
+}
