@@ -1,20 +1,40 @@
 //! An open-loop load generator whose percentiles tell the truth, and which says when they cannot.
 
-#![expect(dead_code, reason = "the engines that use it come next")]
-
+mod answer;
+mod ask;
+mod bounds;
+mod check;
+mod client;
+mod cookies;
 mod curve;
+mod data;
+mod deadline;
+mod desk;
+mod engine;
 mod error;
+mod failure;
+mod lane;
 mod metric;
 mod plan;
 mod preset;
+mod probe;
+mod random;
+mod recorder;
 mod run;
 mod sample;
+mod schedule;
+mod script;
 mod search;
 mod shape;
 mod slice;
 mod stop;
 mod summary;
+mod tally;
+mod target;
+mod template;
 mod threshold;
+mod timer;
+mod times;
 mod units;
 mod verdict;
 

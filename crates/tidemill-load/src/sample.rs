@@ -24,3 +24,27 @@ pub struct ServerSample {
     /// The share of the whole machine's memory (0-1) that was in use; 0 when not known.
     pub host_memory: f64,
 }
+
+impl ServerSample {
+    /// To six digits after the point, so that JSON gives back the same.
+    pub(crate) fn rounded(mut self) -> Self {
+        let fields = [
+            &mut self.at_s,
+            &mut self.cpu_cores,
+            &mut self.disk_read_bytes,
+            &mut self.disk_write_bytes,
+            &mut self.network_bytes,
+            &mut self.host_cpu,
+            &mut self.host_memory,
+        ];
+        for field in fields {
+            *field = round(*field);
+        }
+        self
+    }
+}
+
+/// Six digits after the point.
+pub(crate) fn round(value: f64) -> f64 {
+    if value.abs() < 1e9 { (value * 1e6).round() / 1e6 } else { value.round() }
+}

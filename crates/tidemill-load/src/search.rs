@@ -28,8 +28,8 @@ pub struct SearchConfig {
     pub warm_up: Duration,
 }
 
-/// Finds the largest rate that keeps the promises: halves the range on a logarithmic scale, and jumps to what an
-/// overloaded server still achieved when that cannot cost the guarantee.
+/// Finds the largest rate that keeps the promises: halves the range on a logarithmic scale, and goes as near to
+/// what an overloaded server still achieved as the guarantee allows.
 ///
 /// ```
 /// use tidemill_load::{Probe, Search, SearchConfig};
@@ -141,15 +141,16 @@ impl Search {
         if self.inconclusive || left == 0 || self.needed(low, high) == 0 {
             return None;
         }
-        let jump = self.hint.and_then(|achieved| {
-            // Just below what was achieved, and once that is kept just above it.
-            let margin = 1.0 + 0.4 * self.config.tolerance;
-            [achieved / margin, achieved * margin].into_iter().find(|rate| {
-                let within = *rate > low && *rate < high;
-                within && self.needed(low, *rate).max(self.needed(*rate, high)) < left
-            })
-        });
-        Some(jump.unwrap_or_else(|| (low * high).sqrt()))
+        let middle = (low * high).sqrt();
+        let Some(achieved) = self.hint else { return Some(middle) };
+        // Just below what was achieved, and once that is kept just above it.
+        let margin = 1.0 + 0.4 * self.config.tolerance;
+        let wanted =
+            [achieved / margin, achieved * margin].into_iter().find(|rate| *rate > low && *rate < high);
+        // From here both ends can still be reached by halving with the probes that are left after this one.
+        let reach = (self.config.tolerance.ln_1p() * 2f64.powi(left as i32 - 1)).exp();
+        let (lowest, highest) = ((high / reach).max(low), (low * reach).min(high));
+        Some(wanted.filter(|_| lowest <= highest).map_or(middle, |rate| rate.clamp(lowest, highest)))
     }
 
     /// Takes what became of the rate.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::metric::{Metric, Unit};
+use crate::sample::round;
 use crate::summary::Summary;
 use crate::units;
 
@@ -105,7 +106,7 @@ impl Bound {
         Judged {
             metric: metric.to_string(),
             bound: self.to_string(),
-            measured,
+            measured: measured.map(round),
             measured_text: measured
                 .map_or_else(|| "nothing measured".to_owned(), |value| metric.unit().text(value)),
             met: measured.is_some_and(|value| self.holds(value)),

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Limits;
+use crate::summary::{Errors, Percentiles, Totals};
+use crate::units::duration;
+
 /// VALID without reasons, INVALID with them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -35,6 +39,67 @@ pub enum ReasonKind {
     SamplesLost,
     /// Nothing was counted: the run ended within its warm-up, or nothing was due.
     Empty,
+}
+
+/// What a verdict is founded on.
+pub(crate) struct Evidence<'a> {
+    pub(crate) totals: &'a Totals,
+    pub(crate) errors: &'a Errors,
+    pub(crate) late: &'a Percentiles,
+    /// 0 to 1.
+    pub(crate) steal: f64,
+    /// The server's samples that should have been taken, and those that failed.
+    pub(crate) samples: (u64, u64),
+}
+
+impl Verdict {
+    pub(crate) fn of(evidence: &Evidence<'_>, limits: &Limits) -> Self {
+        let mut reasons = Vec::new();
+        let mut reason = |kind, text| reasons.push(Reason { kind, text });
+        let Evidence { totals, errors, late, steal, samples } = evidence;
+        if totals.ended == 0 && totals.messages == 0 {
+            reason(ReasonKind::Empty, "nothing ended in the counted time: is it all warm-up?".to_owned());
+        }
+        let share = totals.late as f64 / totals.sent.max(1) as f64;
+        if share > limits.late_share {
+            let text = format!(
+                "the generator sent {:.1}% more than 1ms late, {:.1}% are allowed: use more threads, a lower rate or a \
+                 quieter machine",
+                share * 100.0,
+                limits.late_share * 100.0
+            );
+            reason(ReasonKind::GeneratorLate, text);
+        } else if late.count > 0 && late.p99_us > limits.lateness.as_secs_f64() * 1e6 {
+            let text = format!(
+                "the generator's own lateness was {:.1}ms at p99, {} is allowed: use more threads, a lower rate or a \
+                 quieter machine",
+                late.p99_us / 1e3,
+                duration::text(limits.lateness)
+            );
+            reason(ReasonKind::GeneratorLate, text);
+        }
+        if *steal > limits.steal {
+            let text = format!(
+                "other guests took {:.1}% of this machine's processors, {:.1}% are allowed",
+                steal * 100.0,
+                limits.steal * 100.0
+            );
+            reason(ReasonKind::CpuSteal, text);
+        }
+        if errors.sockets > 0 {
+            let text = format!(
+                "{} times this machine had no socket or port left: raise nofile and ip_local_port_range, or keep \
+                 connections alive",
+                errors.sockets
+            );
+            reason(ReasonKind::Sockets, text);
+        }
+        let (taken, lost) = *samples;
+        if lost as f64 > limits.lost_samples * taken as f64 {
+            reason(ReasonKind::SamplesLost, format!("{lost} of {taken} samples of the server failed"));
+        }
+        Self { valid: reasons.is_empty(), reasons }
+    }
 }
 
 impl std::fmt::Display for Verdict {

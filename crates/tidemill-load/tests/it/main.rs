@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Integration tests: whole runs against a server that does what it is told, and properties of the pure parts.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod curves;
+mod engines;
+mod errors;
+mod scenarios;
+mod searches;
+mod server;
+mod stalls;
+mod verdicts;
