@@ -1,7 +1,7 @@
 //! The first SIGINT or SIGTERM ends the run and its report is written; the second ends the process at once.
 
 use anyhow::{Context as _, Result};
-use tidemill_load::Cancel;
+use tidemill_load::{Cancel, Ended, Plan, Progress, Summary};
 use tidemill_shell::exit::Exit;
 use tidemill_shell::signals::Shutdown;
 
@@ -27,10 +27,20 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// What a load run looks at.
-    #[must_use]
-    pub fn cancel(&self) -> &Cancel {
-        &self.cancel
+    /// Runs a plan until its end or a signal's. A run that a signal ends while nothing is under way says so too.
+    ///
+    /// # Errors
+    /// What makes the plan impossible to run.
+    pub fn run(
+        &self,
+        plan: &Plan,
+        progress: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<Summary, tidemill_load::Error> {
+        let mut summary = tidemill_load::run(plan, progress, &self.cancel)?;
+        if self.is_set() && summary.ended == Ended::Finished {
+            summary.ended = Ended::Cancelled;
+        }
+        Ok(summary)
     }
 
     /// Whether somebody wants an end.

@@ -64,7 +64,10 @@ fn stretched(shape: &Shape, level: f64, time: f64) -> Shape {
             Shape::Constant { level: at * level, duration: longer(duration) }
         }
         Shape::Ramp { from, to, over, steps, hold } => {
-            Shape::Ramp { from: from * level, to: to * level, over: longer(over), steps, hold: longer(hold) }
+            // A longer run holds longer; it does not rise more slowly.
+            let rise = if hold.is_zero() { longer(over) } else { over.mul_f64(time.min(1.0)) };
+            let hold = (longer(over) + longer(hold)).saturating_sub(rise);
+            Shape::Ramp { from: from * level, to: to * level, over: rise, steps, hold }
         }
         Shape::Stairs { start, step, each, until } => Shape::Stairs {
             start: start * level,
@@ -265,6 +268,14 @@ mod tests {
         assert_eq!(plan.duration(), Duration::from_secs(7));
         let curve = plan.load.shape.curve().unwrap();
         assert_eq!((curve.peak(), curve.level(Duration::from_secs(1))), (150.0, 50.0));
+    }
+
+    #[test]
+    fn a_longer_load_rises_as_before_and_holds_longer() {
+        let mut plan = Preset::Load.plan("http://127.0.0.1/");
+        stretch(&mut plan, 1.0, 60.0);
+        assert_eq!(plan.duration(), Duration::from_secs(3600));
+        assert_eq!(plan.load.shape.curve().unwrap().level(Duration::from_secs(11)), 10.0);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn compare(args: &Args, surroundings: &Surroundings) -> Result<Exit, 
             let sides = sides(kind, args, &interrupt, surroundings)?;
             let play = |at: Turn| {
                 let side = pick(at.side, &sides.0, &sides.1);
-                turn(&side.plan, args.turn, &mut |_| {}, interrupt.cancel())
+                turn(&side.plan, args.turn, &mut |_| {}, &interrupt)
             };
             played(args, figures, &mut live, play).or_exit(Exit::BAD_INPUT)?
         }
@@ -78,7 +78,7 @@ fn played(
     live: &mut Live,
     mut play: impl FnMut(Turn) -> Result<Measured>,
 ) -> Result<Contest> {
-    let (total, begun) = (args.pairs * 4, Instant::now());
+    let (total, begun) = (args.pairs * 4 + 2, Instant::now());
     let mut done = 0;
     contest(figures, args.pairs, |turn| {
         let measured = play(turn)?;

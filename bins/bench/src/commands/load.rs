@@ -25,7 +25,7 @@ pub(super) fn load(
 ) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen()?;
     let mut live = Live::new(surroundings);
-    let summary = tidemill_load::run(plan, &mut |progress| live.show(progress), interrupt.cancel());
+    let summary = interrupt.run(plan, &mut |progress| live.show(progress));
     live.clear();
     let summary = summary.map_err(refused)?;
     let exit = Exit::from(Outcome::of(&summary));

@@ -25,7 +25,7 @@ pub(super) fn search(args: &Args, surroundings: &Surroundings) -> Result<Exit, F
         tolerance: args.tolerance / 100.0,
         probes: args.probes,
         probe: args.probe_time,
-        warm_up: args.request.warm_up.unwrap_or(args.probe_time / 5),
+        warm_up: args.request.warm_up.unwrap_or(Duration::from_secs((args.probe_time.as_secs() / 5).max(1))),
     };
     let mut search = Search::new(config.clone()).map_err(refused)?;
     let interrupt = Interrupt::listen()?;
@@ -34,9 +34,7 @@ pub(super) fn search(args: &Args, surroundings: &Surroundings) -> Result<Exit, F
     let mut interrupted = false;
     while let Some(rate) = search.rate() {
         live.title(format!("probe {} at {} a second", search.capacity().probes.len() + 1, number(rate)));
-        let summary =
-            tidemill_load::run(&probe(&plan, rate, &config), &mut |p| live.show(p), interrupt.cancel())
-                .map_err(refused)?;
+        let summary = interrupt.run(&probe(&plan, rate, &config), &mut |p| live.show(p)).map_err(refused)?;
         if summary.ended == Ended::Cancelled {
             interrupted = true;
             break;

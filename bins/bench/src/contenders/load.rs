@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tidemill_load::{Cancel, Ended, Plan, Progress, Summary};
+use tidemill_load::{Ended, Plan, Progress, Summary};
 
 use super::measured::{Figure, Measured};
+use crate::interrupt::Interrupt;
 use crate::plans;
 
 /// What turns of load are compared by. `server.cpu` is the server's processor time a request, where it is sampled.
@@ -19,7 +20,7 @@ pub const FIGURES: &[Figure] = &[
     Figure::cost("server.cpu", "us"),
 ];
 
-/// Runs the plan for so long, after a fifth of that as warm-up.
+/// Runs the plan for so long, without a warm-up: the caller plays a turn of each side first that is not counted.
 ///
 /// # Errors
 /// What makes the plan impossible to run.
@@ -27,16 +28,15 @@ pub fn turn(
     plan: &Plan,
     length: Duration,
     live: &mut dyn FnMut(&Progress<'_>),
-    cancel: &Cancel,
+    interrupt: &Interrupt,
 ) -> Result<Measured> {
     let mut plan = plan.clone();
-    let warm_up = length / 5;
-    let time = (length + warm_up).as_secs_f64() / plan.duration().as_secs_f64();
+    let time = length.as_secs_f64() / plan.duration().as_secs_f64();
     plans::stretch(&mut plan, 1.0, time);
-    plan.load.warm_up = warm_up;
+    plan.load.warm_up = Duration::ZERO;
     plan.load.drain = plan.load.drain.min(Duration::from_secs(2));
     plan.record.path = None;
-    let summary = tidemill_load::run(&plan, live, cancel)?;
+    let summary = interrupt.run(&plan, live)?;
     Ok(measured(&summary))
 }
 

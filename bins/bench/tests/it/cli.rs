@@ -49,7 +49,7 @@ fn bad_input_ends_with_2_and_names_the_remedy() {
         (&["load", "http://127.0.0.1:9/", "--stop", "errors"], "10% over 5s"),
         (&["load", "http://127.0.0.1:9/", "-H", "nocolon"], "Name: value"),
         (&["load", "http://127.0.0.1:9/", "--server", "maybe"], "auto"),
-        (&["load", "ftp://127.0.0.1/"], "http://"),
+        (&["load", "ftp://127.0.0.1/"], "is not http"),
         (&["run", "nowhere.toml"], "nowhere.toml"),
         (&["compare", "http://127.0.0.1:9/", "b.toml"], "one kind"),
         (&["compare", "--pairs", "2", "true", "true"], "4 to 1000"),

@@ -5,7 +5,9 @@
 mod cli;
 mod comparing;
 mod histories;
+mod loads;
 mod pages;
 mod program;
+mod server;
 mod suites;
 mod summaries;

@@ -16,23 +16,21 @@ fn tags(page: &str) -> Vec<String> {
         rest = &rest[at + 1..];
         let end = rest.find('>').expect("a tag ends");
         let tag = &rest[..end];
-        assert!(tag.matches('"').count() % 2 == 0, "quotes do not match in <{tag}>");
+        assert!(tag.matches('"').count().is_multiple_of(2), "quotes do not match in <{tag}>");
         rest = &rest[end + 1..];
         let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap_or_default();
         if tag.ends_with('/') || tag.starts_with('!') || VOID.contains(&name) {
             continue;
         }
         found.push(format!("{}{name}", if tag.starts_with('/') { "/" } else { "" }));
-        if name == "script" || name == "style" {
-            if !tag.starts_with('/') {
-                rest = &rest[rest.find(&format!("</{name}>")).expect("it ends")..];
-            }
+        if matches!(name, "script" | "style") && !tag.starts_with('/') {
+            rest = &rest[rest.find(&format!("</{name}>")).expect("it ends")..];
         }
     }
     found
 }
 
-fn well_formed(page: &str) {
+pub(crate) fn well_formed(page: &str) {
     let mut open: Vec<String> = Vec::new();
     for tag in tags(page) {
         match tag.strip_prefix('/') {
