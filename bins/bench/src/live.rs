@@ -110,11 +110,10 @@ fn lines(title: &str, progress: &Progress<'_>) -> Vec<String> {
     vec![
         format!("{head}{} {}", bar(share), timing(progress)),
         format!(
-            "  now       {} a second of {} asked, {} in flight, {} waiting",
+            "  now       {} a second, level {}, {} in flight",
             number(rate(progress)),
             number(slice.level),
-            slice.in_flight,
-            slice.backlog
+            slice.in_flight
         ),
         format!(
             "  response  p50 {}  p90 {}  p99 {}  max {}   lag p99 {}",

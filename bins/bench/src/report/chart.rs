@@ -79,9 +79,11 @@ impl Chart {
         }
         for (place, label) in self.x_ticks() {
             let x = axis.x(place);
+            // The last label must not stick out.
+            let anchor = if x > WIDTH - RIGHT - 20.0 { "end" } else { "middle" };
             let _ = write!(
                 out,
-                "<text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                "<text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 HEIGHT - 6.0,
                 markup(&label)
             );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidemill_load::{Percentiles, ServerSample, Slice, Summary};
+use tidemill_load::{Model, Percentiles, ServerSample, Slice, Summary};
 
 /// Columns over time; all have the length of `at_s`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -66,19 +66,22 @@ impl From<&Summary> for Series {
         // Samples and slices have a clock in common and not always the same width: the sample at a slice's end is the
         // last one up to it.
         let mut samples = summary.server.iter().peekable();
-        for slice in &summary.slices {
+        let open = summary.plan.load.model == Model::Open;
+        // The drain's last piece may be a sliver, in which a rate says nothing.
+        let told = |slice: &&Slice| slice.width_s >= 0.1 || summary.slices.len() < 3;
+        for slice in summary.slices.iter().filter(told) {
             let end_s = slice.at_s + slice.width_s;
             let mut sample = slice.server;
             while let Some(next) = samples.next_if(|next| next.at_s <= end_s + 0.5 * slice.width_s) {
                 sample = sample.or(Some(*next));
             }
-            series.push(end_s, columns(slice, sample.as_ref()));
+            series.push(end_s, columns(slice, sample.as_ref(), open));
         }
         series
     }
 }
 
-fn columns<'a>(slice: &Slice, server: Option<&ServerSample>) -> Vec<(&'a str, Option<f64>)> {
+fn columns<'a>(slice: &Slice, server: Option<&ServerSample>, open: bool) -> Vec<(&'a str, Option<f64>)> {
     let per_s = |count: u64| Some(count as f64 / slice.width_s.max(1e-9));
     let ms = |times: &Percentiles, us: f64| (times.count > 0).then_some(us / 1e3);
     let (response, service, lag, delivery) = (&slice.response, &slice.service, &slice.lag, &slice.delivery);
@@ -92,11 +95,11 @@ fn columns<'a>(slice: &Slice, server: Option<&ServerSample>) -> Vec<(&'a str, Op
         ("lag.p99", ms(lag, lag.p99_us)),
         ("delivery.p50", ms(delivery, delivery.p50_us)),
         ("delivery.p99", ms(delivery, delivery.p99_us)),
-        ("level", Some(slice.level)),
+        (if open { "level" } else { "users" }, Some(slice.level)),
         ("sent_per_s", per_s(slice.sent)),
         ("ok_per_s", per_s(slice.ended.saturating_sub(errors.total()))),
         ("in_flight", Some(slice.in_flight as f64)),
-        ("backlog", Some(slice.backlog as f64)),
+        ("backlog", open.then_some(slice.backlog as f64)),
         ("kb_in_per_s", Some(slice.bytes_in as f64 / 1e3 / slice.width_s.max(1e-9))),
         ("kb_out_per_s", Some(slice.bytes_out as f64 / 1e3 / slice.width_s.max(1e-9))),
         ("errors.connect", per_s(errors.connect + errors.sockets + errors.tls)),

@@ -44,7 +44,7 @@ const CHOICES: &[Choice] = &[
         "Requests in flight and waiting",
         "at the end of each second",
         Scale::Linear,
-        &[("in_flight", "in flight"), ("backlog", "waiting for a connection")],
+        &[("in_flight", "in flight"), ("backlog", "waiting for a connection"), ("users", "users")],
     ),
     ("Traffic", "kB a second", Scale::Linear, &[("kb_in_per_s", "received"), ("kb_out_per_s", "sent")]),
     (
@@ -117,11 +117,11 @@ pub(super) fn by_percentile(summary: &Summary) -> Option<Chart> {
             .zip(ticks)
             .map(|(share, tick)| (place(*share), tick.to_owned()))
             .collect(),
-        lines: vec![
-            line("response", &summary.response),
-            line("service", &summary.service),
-            line("lag", &summary.lag),
-        ],
+        lines: [("response", &summary.response), ("service", &summary.service), ("lag", &summary.lag)]
+            .into_iter()
+            .filter(|(_, times)| times.max_us > 0.0)
+            .map(|(name, times)| line(name, times))
+            .collect(),
         marks: Vec::new(),
     })
 }
