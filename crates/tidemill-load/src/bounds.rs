@@ -26,6 +26,11 @@ impl Plan {
             return Err(wrong("load.warm_up", "must be whole seconds and shorter than the run"));
         }
         self.load.check(peak, self)?;
+        if self.subscribe.is_some()
+            && !(self.target.url.starts_with("ws://") || self.target.url.starts_with("wss://"))
+        {
+            return Err(wrong("subscribe", "needs a target that begins with ws:// or wss://"));
+        }
         if self.limits.head < 1024 || self.limits.head > 16 << 20 {
             return Err(wrong("limits.head", "must be 1 KB to 16 MiB"));
         }
@@ -37,7 +42,7 @@ impl Load {
     fn check(&self, peak: f64, plan: &Plan) -> Result<(), Error> {
         let limits = &plan.limits;
         let most = limits.connections.min(1 << 20);
-        match self.model {
+        match plan.model() {
             Model::Open if peak > limits.rate => {
                 return Err(wrong("load.shape", "rises above `limits.rate`"));
             }

@@ -1,8 +1,17 @@
 //! The one trait behind which every protocol stands: a connection that takes a request and gives an answer.
 
+pub(crate) mod dial;
+#[cfg(feature = "websocket")]
+mod frame;
 pub(crate) mod http1;
+#[cfg(feature = "http2")]
+pub(crate) mod http2;
 mod parse;
 pub(crate) mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -11,7 +20,7 @@ use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Wanted};
 use crate::ask::Ask;
 use crate::cookies::Jar;
 use crate::failure::Failure;
@@ -43,6 +52,22 @@ pub(crate) trait Link: Send + 'static {
         jar: &Jar,
         answer: &mut Answer,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Sends a message and waits for nothing; only a WebSocket can.
+    fn tell(&mut self, message: &[u8]) -> impl Future<Output = Result<(), Failure>> + Send {
+        _ = message;
+        std::future::ready(Err(Failure::Protocol))
+    }
+
+    /// Waits for a message that nobody asked for; only a WebSocket has them.
+    fn hear(
+        &mut self,
+        wanted: &Wanted,
+        answer: &mut Answer,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        _ = (wanted, answer);
+        std::future::ready(Err(Failure::Protocol))
+    }
 }
 
 /// A stream of bytes.

@@ -88,6 +88,10 @@ impl Error {
         Repr::Resolve { host: host.to_owned(), source }.into()
     }
 
+    #[cfg_attr(
+        all(feature = "tls", feature = "http2", feature = "websocket"),
+        expect(dead_code, reason = "this build lacks none")
+    )]
     pub(crate) fn feature(what: impl Into<String>, feature: &'static str) -> Self {
         Repr::Feature { what: what.into(), feature }.into()
     }

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Wanted};
 use crate::client::ThreadUse;
 use crate::cookies::Jar;
 use crate::curve::Curve;
@@ -18,7 +18,8 @@ use crate::deadline::Deadline;
 use crate::desk::{Desk, Pace, Turn, Work};
 use crate::engine::{Engine, Link};
 use crate::failure::Failure;
-use crate::plan::{Load, Model};
+use crate::plan::{Load, Model, Subscribe};
+use crate::readers::{delay_ns, greeting};
 use crate::schedule::Arrival;
 use crate::script::Script;
 use crate::tally::Ended;
@@ -30,6 +31,10 @@ pub(crate) struct Stage {
     pub(crate) load: Load,
     /// Users over time, in the closed model.
     pub(crate) users: Curve,
+    /// Readers instead of requests.
+    pub(crate) subscribe: Option<Subscribe>,
+    /// The largest message that a reader takes.
+    pub(crate) message_limit: u64,
     pub(crate) end_ns: u64,
     /// After this nothing is sent and nothing waited for; moved when a run ends early.
     pub(crate) last_ns: AtomicU64,
@@ -106,7 +111,12 @@ impl<E: Engine> Lane<E> {
         let mut seats = JoinSet::new();
         for seat in 0..self.seats {
             let lane = Arc::clone(self);
-            seats.spawn(async move { lane.user(seat).await });
+            seats.spawn(async move {
+                match &lane.stage.subscribe {
+                    Some(subscribe) => lane.reader(seat, subscribe).await,
+                    None => lane.user(seat).await,
+                }
+            });
         }
         _ = ready.send(());
         let start = self.started().await;
@@ -217,6 +227,67 @@ impl<E: Engine> Lane<E> {
             let think = self.stage.load.think;
             now = self.pause(start, user.done_ns, if connected { think } else { think.max(REFUSED) }).await;
         }
+    }
+
+    /// One standing reader: connects when its turn comes, and again when it is thrown out.
+    async fn reader(&self, seat: usize, subscribe: &Subscribe) {
+        let start = self.started().await;
+        let mut user = User::new(self);
+        let number = self.thread + seat * self.stage.load.threads;
+        let most = usize::try_from(self.stage.message_limit).unwrap_or(usize::MAX);
+        let wanted = Wanted { body: most, largest: self.stage.message_limit, ..Wanted::default() };
+        loop {
+            let now = elapsed_ns(start);
+            if self.halted() || now >= self.stage.end_ns {
+                return;
+            }
+            if !self.is_active(number, now) {
+                tokio::time::sleep(LOOK / 5).await;
+                continue;
+            }
+            if let Err(failure) = self.listen(start, &mut user, number, subscribe, &wanted).await {
+                self.desk().tally.unconnected(0, failure);
+                tokio::time::sleep(REFUSED).await;
+            }
+        }
+    }
+
+    /// Listens until the end of the run or of the connection.
+    async fn listen(
+        &self,
+        start: Instant,
+        user: &mut User<E::Link>,
+        number: usize,
+        subscribe: &Subscribe,
+        wanted: &Wanted,
+    ) -> Result<(), Failure> {
+        let begun = elapsed_ns(start);
+        let mut link = self.connect(start, user).await?;
+        {
+            let mut desk = self.desk();
+            desk.tally.connections += 1;
+            desk.tally.times.connect.record(elapsed_ns(start) - begun);
+        }
+        if let Some(message) = greeting(subscribe, number) {
+            link.tell(&message).await?;
+        }
+        let end = start + Duration::from_nanos(self.stage.end_ns);
+        while !self.halted() {
+            user.answer.clear();
+            // A run that ends early does not wait for silent senders: it drops their readers after the drain.
+            let heard = user.deadline.within(end.into(), link.hear(wanted, &mut user.answer)).await;
+            let Some(result) = heard else { return Ok(()) };
+            result?;
+            let delay = delay_ns(&user.answer.body, subscribe, SystemTime::now());
+            let mut desk = self.desk();
+            desk.tally.messages += 1;
+            desk.tally.bytes_in += user.answer.received;
+            match delay {
+                Some(delay) => desk.tally.times.delivery.record(delay),
+                None => desk.tally.unconnected(0, Failure::Check),
+            }
+        }
+        Ok(())
     }
 
     fn is_active(&self, user: usize, now_ns: u64) -> bool {

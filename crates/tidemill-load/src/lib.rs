@@ -19,6 +19,7 @@ mod plan;
 mod preset;
 mod probe;
 mod random;
+mod readers;
 mod recorder;
 mod run;
 mod sample;

@@ -385,6 +385,11 @@ impl Plan {
         }
     }
 
+    /// Open or closed; readers are a closed crowd whatever the load says.
+    pub(crate) fn model(&self) -> Model {
+        if self.subscribe.is_some() { Model::Closed } else { self.load.model }
+    }
+
     /// How long arrivals come, warm-up included, drain not.
     #[must_use]
     pub fn duration(&self) -> Duration {

@@ -56,7 +56,7 @@ impl Recorder {
         Ok(Self {
             file: file.map(BufWriter::new),
             warm_up_s: plan.load.warm_up.as_secs_f64(),
-            is_open: plan.load.model == Model::Open,
+            is_open: plan.model() == Model::Open,
             slices: Vec::new(),
             seconds: seconds.div_ceil(most),
             wide: None,

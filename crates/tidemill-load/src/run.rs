@@ -10,8 +10,17 @@ use tokio::sync::watch;
 use crate::client::{HostTicks, ThreadUse, peak_memory};
 use crate::desk::Desk;
 use crate::engine::Engine;
+#[cfg(feature = "tls")]
+use crate::engine::dial::Opened;
+use crate::engine::dial::{Dialer, Plain};
 use crate::engine::http1::Http1;
-use crate::engine::tcp::{Bytes, Dialer, Plain};
+#[cfg(feature = "http2")]
+use crate::engine::http2::Http2;
+use crate::engine::tcp::Bytes;
+#[cfg(feature = "tls")]
+use crate::engine::tls::Tls;
+#[cfg(feature = "websocket")]
+use crate::engine::websocket::WebSockets;
 use crate::error::Error;
 use crate::lane::{Lane, Stage};
 use crate::plan::{HttpVersion, Model, Plan};
@@ -59,9 +68,8 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&Progress<'_>), cancel: &Cancel
     plan.check()?;
     let endpoint = Endpoint::of(&plan.target)?;
     let script = Script::new(plan, &endpoint)?;
-    let dialer = || Dialer::new(endpoint.addresses.clone());
     let head = plan.limits.head as usize;
-    let missing = |feature| Err(Error::feature(plan.target.url.clone(), feature));
+    let dialer = dialers(plan, &endpoint)?;
     let run = Run { plan, endpoint: &endpoint, progress, cancel };
     match (endpoint.scheme, plan.target.version, endpoint.tls) {
         (Scheme::Http, HttpVersion::Http1, false) => run.drive(script, || Plain {
@@ -69,9 +77,50 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(&Progress<'_>), cancel: &Cancel
             wrap: Box::new(move |stream| Http1::new(stream, head)),
         }),
         (Scheme::Tcp, ..) => run.drive(script, || Plain { dialer: dialer(), wrap: Box::new(Bytes::new) }),
-        (Scheme::Http, HttpVersion::Http2, _) => missing("http2"),
-        (Scheme::Http, HttpVersion::Http1, true) => missing("tls"),
-        (Scheme::Ws, ..) => missing("websocket"),
+        #[cfg(feature = "tls")]
+        (Scheme::Http, HttpVersion::Http1, true) => run.drive(script, || Opened {
+            dialer: dialer(),
+            wrap: Box::new(move |stream| Http1::new(stream, head)),
+        }),
+        #[cfg(feature = "http2")]
+        (Scheme::Http, HttpVersion::Http2, tls) => run.drive(script, || Http2 {
+            dialer: dialer(),
+            streams: plan.load.streams,
+            origin: format!("{}://{}", if tls { "https" } else { "http" }, endpoint.authority),
+            newest: tokio::sync::Mutex::new(None),
+        }),
+        #[cfg(feature = "websocket")]
+        (Scheme::Ws, ..) => run.drive(script, || WebSockets {
+            dialer: dialer(),
+            endpoint: endpoint.clone(),
+            opened: AtomicU64::new(0),
+        }),
+        #[cfg(not(all(feature = "tls", feature = "http2", feature = "websocket")))]
+        (scheme, version, _) => {
+            let missing = match (scheme, version) {
+                (Scheme::Ws, _) => "websocket",
+                (_, HttpVersion::Http2) => "http2",
+                _ => "tls",
+            };
+            Err(Error::feature(plan.target.url.clone(), missing))
+        }
+    }
+}
+
+/// What makes each thread its dialer.
+fn dialers(plan: &Plan, endpoint: &Endpoint) -> Result<impl Fn() -> Dialer, Error> {
+    let addresses = endpoint.addresses.clone();
+    #[cfg(feature = "tls")]
+    {
+        let tls = Tls::new(&plan.target, endpoint)?;
+        Ok(move || Dialer::new(addresses.clone()).with(tls.clone()))
+    }
+    #[cfg(not(feature = "tls"))]
+    {
+        if endpoint.tls {
+            return Err(Error::feature(plan.target.url.clone(), "tls"));
+        }
+        Ok(move || Dialer::new(addresses.clone()))
     }
 }
 
@@ -225,17 +274,20 @@ impl Threads {
         let steps = script.steps();
         let end_ns = plan.duration().as_nanos() as u64;
         let users = plan.load.shape.curve()?;
-        let all = match plan.load.model {
+        let all = match plan.model() {
             Model::Open => plan.load.connections,
             Model::Closed => users.peak().round() as usize,
         };
         let count = plan.load.threads.min(all).max(1);
         let mut load = plan.load.clone();
         load.threads = count;
+        load.model = plan.model();
         let stage = Arc::new(Stage {
             script,
             load,
             users,
+            subscribe: plan.subscribe.clone(),
+            message_limit: plan.limits.body,
             end_ns,
             last_ns: AtomicU64::new(end_ns + plan.load.drain.as_nanos() as u64),
             halted: AtomicBool::new(false),

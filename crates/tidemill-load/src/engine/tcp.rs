@@ -1,52 +1,12 @@
 //! Plain TCP: the step's bytes, and an answer that ends with a text or after a number of bytes.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::net::TcpStream;
-
 use crate::answer::Answer;
 use crate::ask::Ask;
 use crate::check::find;
 use crate::cookies::Jar;
-use crate::engine::{Engine, Link, Stream, is_silent, read_some, write_all};
+use crate::engine::{Link, Stream, is_silent, read_some, write_all};
 use crate::failure::Failure;
 use crate::template::Values;
-
-/// Where TCP connections lead: the addresses of a target, in turn.
-#[derive(Debug)]
-pub(crate) struct Dialer {
-    addresses: Vec<SocketAddr>,
-    next: AtomicUsize,
-}
-
-impl Dialer {
-    pub(crate) fn new(addresses: Vec<SocketAddr>) -> Self {
-        Self { addresses, next: AtomicUsize::new(0) }
-    }
-
-    pub(crate) async fn dial(&self) -> Result<TcpStream, Failure> {
-        let n = self.next.fetch_add(1, Ordering::Relaxed) % self.addresses.len().max(1);
-        let address = self.addresses.get(n).ok_or(Failure::Connect)?;
-        let stream = TcpStream::connect(address).await.map_err(|error| Failure::connecting(&error))?;
-        stream.set_nodelay(true).map_err(|error| Failure::connecting(&error))?;
-        Ok(stream)
-    }
-}
-
-/// Makes plain connections and puts a protocol on each.
-pub(crate) struct Plain<L> {
-    pub(crate) dialer: Dialer,
-    pub(crate) wrap: Box<dyn Fn(TcpStream) -> L + Send + Sync>,
-}
-
-impl<L: Link> Engine for Plain<L> {
-    type Link = L;
-
-    async fn connect(&self) -> Result<L, Failure> {
-        Ok((self.wrap)(self.dialer.dial().await?))
-    }
-}
 
 /// What a connection reads at once.
 const BUFFER: usize = 8 * 1024;

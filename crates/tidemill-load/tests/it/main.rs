@@ -7,6 +7,10 @@ mod engines;
 mod errors;
 mod scenarios;
 mod searches;
+#[cfg(all(feature = "tls", feature = "http2"))]
+mod secure;
 mod server;
 mod stalls;
 mod verdicts;
+#[cfg(feature = "websocket")]
+mod websockets;
