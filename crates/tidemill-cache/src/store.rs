@@ -15,7 +15,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> Key for K {}
 pub trait Value: Clone + Send + Sync + 'static {}
 impl<V: Clone + Send + Sync + 'static> Value for V {}
 
-/// A bounded map with an eviction policy, of which [`Timed::weight`] is the weight. It knows nothing of time.
+/// A bounded map with an eviction policy, of which [`Mark::weight`](crate::Mark::weight) is the weight. It knows nothing of time.
 ///
 /// Judged by [`conformance`](crate::conformance).
 pub trait Store<K: Key, V: Value>: Sized + Send + Sync {

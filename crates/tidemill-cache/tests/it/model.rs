@@ -64,6 +64,18 @@ impl Model {
     }
 }
 
+/// Takes the dead out of both; a millisecond of rounding is given to the cache.
+fn bury(cache: &Memory<u64, u64>, model: &mut Model) {
+    cache.purge();
+    let keys: Vec<u64> = model.kept.keys().copied().collect();
+    for key in keys {
+        if model.past(key).is_some_and(|(_, past)| past >= STALE_MS as i64 - 1) {
+            cache.remove(&key);
+            model.kept.remove(&key);
+        }
+    }
+}
+
 proptest! {
     /// A cache may forget for its room's sake, and never gives what the book says is gone, old or another's.
     /// With room for all it forgets nothing.
@@ -124,18 +136,11 @@ proptest! {
                     model.now += ms;
                 }
                 Step::Scale(factor) => {
+                    // A longer life raises nobody who was met dead, and whom nobody met may go either way.
+                    bury(&cache, &mut model);
                     cache.scale_ttl(factor);
-                    // Dead is dead: a longer life raises nobody who was met, and whom nobody met may go either way.
-                    cache.purge();
-                    let factor = model.scale * factor;
-                    let before: Vec<u64> = model.kept.keys().copied().collect();
-                    model.scale = factor;
-                    for key in before {
-                        if model.past(key).is_some_and(|(_, past)| past >= STALE_MS as i64 - 1) {
-                            cache.remove(&key);
-                            model.kept.remove(&key);
-                        }
-                    }
+                    model.scale *= factor;
+                    bury(&cache, &mut model);
                 }
                 Step::InvalidateTag(tag) => {
                     cache.invalidate_tag(&tag);
@@ -152,16 +157,7 @@ proptest! {
                         capacity = cache.capacity();
                     }
                 }
-                Step::Purge => {
-                    cache.purge();
-                    let dead: Vec<u64> = model.kept.keys().copied().collect();
-                    for key in dead {
-                        if model.past(key).is_some_and(|(_, past)| past >= STALE_MS as i64 - 1) {
-                            cache.remove(&key);
-                            model.kept.remove(&key);
-                        }
-                    }
-                }
+                Step::Purge => bury(&cache, &mut model),
             }
             prop_assert!(cache.stats().weight <= cache.capacity());
         }
