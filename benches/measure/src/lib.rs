@@ -21,6 +21,7 @@
 //! ```
 
 mod clock;
+pub mod keys;
 mod rounds;
 mod row;
 mod samples;

@@ -4,14 +4,18 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::codec::Codec;
 use crate::config::{Capacity, Config};
 use crate::entry::{Cause, ENTRY_BYTES, Listener};
 use crate::error::Error;
 use crate::generation::Tags;
+use crate::layer::Layer;
 use crate::memory::Memory;
 use crate::quick::Quick;
 use crate::store::{Key, Store, Value};
+use crate::tier::Tier;
 
 /// Makes a [`Memory`].
 pub struct Builder<K: Key, V: Value, S: Store<K, V> = Quick<K, V>> {
@@ -106,6 +110,57 @@ impl<K: Key, V: Value, S: Store<K, V>> Builder<K, V, S> {
             return Err(Error::config("capacity", "is in bytes: give the builder a `weigher`".to_owned()));
         }
         Ok(Memory::new(&self.config, self.rules, self.clock))
+    }
+}
+
+impl<K: Key, V: Value> From<Config> for Builder<K, V> {
+    fn from(config: Config) -> Self {
+        Self::new(config)
+    }
+}
+
+/// Makes a [`Cache`].
+pub struct CacheBuilder<K: Key, V: Value, S: Store<K, V> = Quick<K, V>> {
+    memory: Builder<K, V, S>,
+    tiers: Vec<Arc<dyn Tier>>,
+    codec: Option<Box<dyn Codec<K, V>>>,
+}
+
+impl<K: Key, V: Value, S: Store<K, V>> CacheBuilder<K, V, S> {
+    pub(crate) fn new(memory: Builder<K, V, S>) -> Self {
+        Self { memory, tiers: Vec::new(), codec: None }
+    }
+
+    /// How keys and values become bytes for the tiers: [`Json`](crate::Json), or your own.
+    #[must_use]
+    pub fn codec(mut self, codec: impl Codec<K, V>) -> Self {
+        self.codec = Some(Box::new(codec));
+        self
+    }
+
+    /// A tier below those given before.
+    #[must_use]
+    pub fn tier(mut self, tier: impl Tier) -> Self {
+        self.tiers.push(Arc::new(tier));
+        self
+    }
+
+    /// Checks the settings. Tiers may tell what other processes invalidate from now on.
+    ///
+    /// # Errors
+    /// `Config`: a setting out of its bounds, a capacity in bytes without a `weigher`, a tier without a `codec`.
+    pub fn build(self) -> Result<Cache<K, V, S>, Error> {
+        if !self.tiers.is_empty() && self.codec.is_none() {
+            return Err(Error::config(
+                "codec",
+                "a tier needs one: give the builder `Json` or your own".to_owned(),
+            ));
+        }
+        let (config, clock) = (self.memory.config.clone(), self.memory.clock.clone());
+        let memory = self.memory.build()?;
+        let layer = |tier| Layer::new(tier, clock.clone(), config.tier_timeout, config.tier_rest);
+        let layers = self.tiers.into_iter().map(layer).collect();
+        Ok(Cache::new(&config, memory, layers, self.codec))
     }
 }
 

@@ -35,6 +35,14 @@ pub struct Config {
     /// After this long a load counts as failed; 0 means never. Default `"30s"`.
     #[serde(with = "duration")]
     pub load_timeout: Duration,
+    /// Loads that run beside stale answers; further stale answers start none. Default 64.
+    pub max_refreshes: usize,
+    /// After this long an answer of a tier below counts as failed. Default `"250ms"`.
+    #[serde(with = "duration")]
+    pub tier_timeout: Duration,
+    /// How long a tier that failed five times in a row is not asked. Default `"1s"`.
+    #[serde(with = "duration")]
+    pub tier_rest: Duration,
     /// Generations that tags share, a power of two; two tags that meet in one are invalidated together. Default 4096.
     pub tag_slots: usize,
     /// Seed of the jitter. Default 0.
@@ -52,6 +60,9 @@ impl Default for Config {
             stale_if_error: Duration::ZERO,
             negative_ttl: Duration::from_secs(5),
             load_timeout: Duration::from_secs(30),
+            max_refreshes: 64,
+            tier_timeout: Duration::from_millis(250),
+            tier_rest: Duration::from_secs(1),
             tag_slots: 4096,
             seed: 0,
         }
@@ -83,11 +94,19 @@ impl Config {
             ("stale_if_error", self.stale_if_error),
             ("negative_ttl", self.negative_ttl),
             ("load_timeout", self.load_timeout),
+            ("tier_timeout", self.tier_timeout),
+            ("tier_rest", self.tier_rest),
         ];
         for (field, time) in times {
             if time > Self::LONGEST {
                 return Err(Error::config(field, "is longer than 30 years".to_owned()));
             }
+        }
+        if self.tier_timeout.is_zero() {
+            return Err(Error::config("tier_timeout", "must be longer than nothing".to_owned()));
+        }
+        if self.max_refreshes > 1 << 16 {
+            return Err(Error::config("max_refreshes", format!("{} is above 65536", self.max_refreshes)));
         }
         if !self.tag_slots.is_power_of_two() || self.tag_slots > 1 << 20 {
             return Err(Error::config(

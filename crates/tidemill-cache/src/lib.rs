@@ -14,14 +14,20 @@
 //! # Ok::<(), tidemill_cache::Error>(())
 //! ```
 
+mod breaker;
 mod builder;
+mod cache;
 mod clock;
+mod codec;
 mod config;
 pub mod conformance;
 mod entry;
 mod error;
+mod flight;
 mod generation;
+mod layer;
 mod lifetime;
+mod load;
 mod memory;
 #[cfg(feature = "l1-moka")]
 mod moka;
@@ -31,9 +37,12 @@ mod stats;
 mod store;
 mod stripes;
 mod sync;
+mod tier;
 
-pub use builder::Builder;
+pub use builder::{Builder, CacheBuilder};
+pub use cache::{Cache, Report};
 pub use clock::{Clock, ManualClock};
+pub use codec::{Codec, Json};
 pub use config::{Capacity, Config};
 pub use entry::{Cause, ENTRY_BYTES, Listener, Mark, Timed};
 pub use error::{Error, ErrorKind};
@@ -43,5 +52,6 @@ pub use memory::{Found, Memory};
 #[cfg(feature = "l1-moka")]
 pub use moka::Moka;
 pub use quick::Quick;
-pub use stats::{Evictions, Stats};
+pub use stats::{CacheStats, Evictions, LoadStats, Stats, TierStats};
 pub use store::{EvictionSink, Key, Store, Value};
+pub use tier::{Answer, Claim, Read, Record, Tier, TierError};

@@ -163,6 +163,19 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
         }
     }
 
+    /// As a read, without counting it or removing anything.
+    pub(crate) fn peek<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Found<V>
+    where
+        K: Borrow<Q>,
+    {
+        let Some(entry) = self.store.get(key) else { return Found::Missing };
+        match self.judge(&entry) {
+            Ok(Freshness::Fresh) => Found::Fresh(entry.value),
+            Ok(Freshness::Stale { for_ms }) => Found::Stale { value: entry.value, for_ms },
+            Ok(Freshness::Dead) | Err(_) => Found::Missing,
+        }
+    }
+
     /// What an entry is worth now, or why it has to go.
     #[inline]
     fn judge(&self, entry: &Timed<V>) -> Result<Freshness, Cause> {
@@ -172,7 +185,7 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
         if !entry.stamp.ages() {
             return Ok(Freshness::Fresh);
         }
-        match entry.stamp.freshness(self.clock.now_ms(), self.scale.get(), self.keep_ms) {
+        match entry.stamp.freshness(self.now_ms(), self.scale.get(), self.keep_ms) {
             Freshness::Dead => Err(Cause::Expired),
             other => Ok(other),
         }
@@ -190,24 +203,52 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
 
     pub(crate) fn put(&self, key: K, value: V, ttl: Option<Duration>, born: Birth) {
         let tags = self.rules.tags(&key, &value);
-        let own = ttl.or_else(|| self.rules.ttl(&key, &value));
-        let negative = self.rules.is_negative(&value).then_some(self.negative_life);
-        let unkept = own.is_none() && negative == Some(Duration::ZERO);
-        if unkept || tags.as_ref().is_some_and(Tags::overflowed) {
+        let Some((life, own)) = self.life(&key, &value, ttl).filter(|_| !overflows(tags.as_ref())) else {
             // What is not kept does not leave an older value standing either.
             self.remove(&key);
             return;
-        }
-        let life = match (own, negative) {
-            (Some(own), _) => Some(own).filter(|own| !own.is_zero()),
-            (None, Some(negative)) => Some(negative),
-            (None, None) => self.life,
         };
         let life = life.map(|life| self.jittered(&key, born.at_ms, life));
-        let stamp = Stamp::from_ms(born.at_ms, life, own.or(negative).is_some());
+        let stamp = Stamp::from_ms(born.at_ms, life, own);
         let mark = Mark::new(born.generation, self.rules.weigh(&key, &value));
         self.counts.add(INSERTS, 1);
         self.store.insert(key, Timed { value, stamp, mark, tags: tags.map(Arc::new) });
+    }
+
+    /// Its life (`None` is for ever), and whether it is its own; `None` when it is not to be kept at all.
+    fn life(&self, key: &K, value: &V, ttl: Option<Duration>) -> Option<(Option<Duration>, bool)> {
+        let own = ttl.or_else(|| self.rules.ttl(key, value));
+        if let Some(own) = own {
+            return Some((Some(own).filter(|own| !own.is_zero()), true));
+        }
+        if self.rules.is_negative(value) {
+            return (!self.negative_life.is_zero()).then_some((Some(self.negative_life), true));
+        }
+        Some((self.life, false))
+    }
+
+    /// Whether a value of this birth would be fresh.
+    pub(crate) fn is_fresh(&self, key: &K, value: &V, born: Birth) -> bool {
+        let Some((life, own)) = self.life(key, value, born.ttl) else { return false };
+        let stamp = Stamp::from_ms(born.at_ms, life, own);
+        stamp.freshness(self.now_ms(), self.scale.get(), 0) == Freshness::Fresh
+    }
+
+    /// The life that the tiers below are told, as it is now.
+    pub(crate) fn life_of(&self, key: &K, value: &V) -> Option<(Option<Duration>, bool)> {
+        let (life, own) =
+            self.life(key, value, None).filter(|_| !overflows(self.rules.tags(key, value).as_ref()))?;
+        let scale = if own { 1.0 } else { self.scale.get().factor() };
+        Some((life.map(|life| life.mul_f64(scale)), own))
+    }
+
+    pub(crate) fn tags_of(&self, key: &K, value: &V) -> Vec<u32> {
+        self.rules.tags(key, value).map_or_else(Vec::new, |tags| tags.hashes().to_vec())
+    }
+
+    /// Whether what was born in `generation` may be given to who asked in `asked`.
+    pub(crate) fn survives(&self, key: &K, value: &V, generation: u64, asked: u64) -> bool {
+        generation >= asked || self.generations.is_valid(generation, self.rules.tags(key, value).as_ref())
     }
 
     /// Shortened by up to the config's share, so that what was written together does not end together.
@@ -389,8 +430,20 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
 
     /// That of a value whose load begins now.
     pub(crate) fn birth(&self) -> Birth {
-        Birth { at_ms: self.clock.now_ms(), generation: self.generations.current() }
+        Birth { at_ms: self.now_ms(), generation: self.generations.current(), ttl: None }
     }
+
+    #[inline]
+    fn now_ms(&self) -> u64 {
+        PAST_MS + self.clock.now_ms()
+    }
+}
+
+/// What a cache's origin counts as, so that a tier may bring values older than the cache: eight years.
+const PAST_MS: u64 = 1 << 38;
+
+fn overflows(tags: Option<&Tags>) -> bool {
+    tags.is_some_and(Tags::overflowed)
 }
 
 /// When a value came to be: its life is counted from the beginning of its load, and so are invalidations.
@@ -398,4 +451,6 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
 pub(crate) struct Birth {
     pub(crate) at_ms: u64,
     pub(crate) generation: u64,
+    /// A life that came with it from a tier below; zero is for ever.
+    pub(crate) ttl: Option<Duration>,
 }

@@ -18,7 +18,7 @@ impl<V: Clone + Send + Sync + 'static> Value for V {}
 /// A bounded map with an eviction policy, of which [`Mark::weight`](crate::Mark::weight) is the weight. It knows nothing of time.
 ///
 /// Judged by [`conformance`](crate::conformance).
-pub trait Store<K: Key, V: Value>: Sized + Send + Sync {
+pub trait Store<K: Key, V: Value>: Sized + Send + Sync + 'static {
     /// Its name in errors.
     const NAME: &'static str;
 

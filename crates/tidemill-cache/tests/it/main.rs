@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod conformance;
+mod load;
 mod memory;
 mod model;
+mod tiers;
 
 use std::time::Duration;
 

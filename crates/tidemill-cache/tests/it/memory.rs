@@ -95,7 +95,7 @@ fn jitter_spreads_the_ends() {
         ..Config::default()
     });
     (0..1000).for_each(|key| cache.insert(key, key));
-    hand.advance(5 * SECOND);
+    hand.advance(5 * SECOND - MS);
     let alive = |cache: &Memory<u64, u64>| (0..1000).filter(|key| cache.get(key).is_some()).count();
     assert_eq!(alive(&cache), 1000);
     hand.advance(2 * SECOND + 500 * MS);
