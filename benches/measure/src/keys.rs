@@ -15,7 +15,6 @@ impl Zipf {
     /// The same seed draws the same keys.
     pub fn new(keys: usize, exponent: f64, seed: u64) -> Self {
         let mut sum = 0.0;
-        #[expect(clippy::cast_precision_loss, reason = "a rank is far below 2^52")]
         let cumulative: Vec<f64> = (1..=keys)
             .map(|rank| {
                 sum += (rank as f64).powf(-exponent);
@@ -28,7 +27,6 @@ impl Zipf {
     /// The next key.
     pub fn draw(&mut self) -> u64 {
         let total = self.cumulative.last().copied().unwrap_or(1.0);
-        #[expect(clippy::cast_precision_loss, reason = "53 bits of it are used")]
         let point = (split_mix(&mut self.state) >> 11) as f64 / (1_u64 << 53) as f64 * total;
         let rank = self.cumulative.partition_point(|sum| *sum < point) as u64;
         rank.wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -47,6 +45,25 @@ pub fn split_mix(state: &mut u64) -> u64 {
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
     mixed ^ mixed >> 31
+}
+
+/// Drawn traces, and recorded ones from the folder in `TIDEMILL_TRACES` where that is set.
+///
+/// # Errors
+/// As [`trace`].
+pub fn traces() -> io::Result<Vec<(String, Vec<u64>)>> {
+    let mut all = vec![
+        ("Zipf 0.9".to_owned(), Zipf::new(200_000, 0.9, 1).take(1_000_000)),
+        ("Zipf 0.99".to_owned(), Zipf::new(200_000, 0.99, 1).take(1_000_000)),
+        ("a loop".to_owned(), (0..1_000_000).map(|n| n % 100_000).collect()),
+    ];
+    if let Some(folder) = std::env::var_os("TIDEMILL_TRACES") {
+        for file in ["web07.trace.xz", "web12.trace.xz", "orm-busy.trace.xz", "OLTP.lis.zst"] {
+            let name = file.split('.').next().unwrap_or(file);
+            all.push((name.to_owned(), trace(&Path::new(&folder).join(file), 1_200_000)?));
+        }
+    }
+    Ok(all)
 }
 
 /// The keys of a recorded trace, unpacked by `xz` or `zstd`: four bytes a key (`.trace.xz`), or lines of

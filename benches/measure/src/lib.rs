@@ -25,6 +25,7 @@ pub mod keys;
 mod rounds;
 mod row;
 mod samples;
+pub mod subject;
 
 pub use clock::Clock;
 pub use rounds::Rounds;
