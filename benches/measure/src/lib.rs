@@ -21,9 +21,11 @@
 //! ```
 
 mod clock;
+pub mod keys;
 mod rounds;
 mod row;
 mod samples;
+pub mod subject;
 
 pub use clock::Clock;
 pub use rounds::Rounds;

@@ -32,7 +32,13 @@ impl Samples {
     /// The same samples in another unit.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
-        Self { values: self.values.iter().map(|value| value * factor).collect() }
+        self.map(|value| value * factor)
+    }
+
+    /// The same samples, each changed.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(f64) -> f64) -> Self {
+        Self { values: self.values.iter().copied().map(change).collect() }
     }
 
     /// The value at `q` in 0..=1, linear between neighbours; `None` without samples.

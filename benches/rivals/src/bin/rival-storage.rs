@@ -13,10 +13,14 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let rounds = Rounds::from_args(5).count();
     sqlite(rounds)?;
-    let named = ["TIDEMILL_BENCH_PYTHON", "TIDEMILL_TEST_PYTHON"].into_iter().find_map(|name| std::env::var(name).ok());
+    let named = ["TIDEMILL_BENCH_PYTHON", "TIDEMILL_TEST_PYTHON"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
     match named {
         Some(python) => readers(&python, rounds)?,
-        None => eprintln!("SKIPPED: pyarrow, Polars and DuckDB; set TIDEMILL_BENCH_PYTHON to a Python that has them"),
+        None => eprintln!(
+            "SKIPPED: pyarrow, Polars and DuckDB; set TIDEMILL_BENCH_PYTHON to a Python that has them"
+        ),
     }
     Ok(())
 }
@@ -35,7 +39,8 @@ fn sqlite(rounds: u32) -> Outcome<()> {
              low REAL NOT NULL, close REAL NOT NULL, volume INTEGER NOT NULL, PRIMARY KEY (symbol, ts)) WITHOUT ROWID",
         )?;
         let mut done = Ok(());
-        let commit = Clock::ProcessCpu.time(|| done = commits.iter().try_for_each(|rows| upsert(&mut base, rows)));
+        let commit =
+            Clock::ProcessCpu.time(|| done = commits.iter().try_for_each(|rows| upsert(&mut base, rows)));
         done?;
         let mut end = Ok(());
         let close = Clock::ProcessCpu.time(|| end = base.close().map_err(|(_, error)| error));
@@ -77,8 +82,14 @@ fn bars(symbol: u64, shift: i64) -> Vec<Bar> {
     let bar = |n: u64| {
         close += noise(n, 0) % 64 - 31;
         let price = |cents: i64| (close + shift + cents) as f64 / 100.0;
-        let prices = [price(-(noise(n, 1) % 32)), price(noise(n, 2) % 48), price(-32 - noise(n, 3) % 48), price(0)];
-        (format!("S{symbol:04}"), 1_577_836_800_000_000_000 + n as i64 * 60_000_000_000, prices, noise(n, 4) % 100_000)
+        let prices =
+            [price(-(noise(n, 1) % 32)), price(noise(n, 2) % 48), price(-32 - noise(n, 3) % 48), price(0)];
+        (
+            format!("S{symbol:04}"),
+            1_577_836_800_000_000_000 + n as i64 * 60_000_000_000,
+            prices,
+            noise(n, 4) % 100_000,
+        )
     };
     (0..1000).map(bar).collect()
 }
@@ -97,7 +108,10 @@ fn readers(python: &str, rounds: u32) -> Outcome<()> {
         let values = said["values"].as_array().ok_or("storage.py says no values")?;
         let values: Samples = values.iter().filter_map(Value::as_f64).collect();
         let kind = if text("unit")? == "MB" { UnitKind::Count } else { UnitKind::Cpu };
-        Row::new("storage", text("case")?, text("unit")?, kind, Better::Lower).rival(text("rival")?).theirs(&values).emit()?;
+        Row::new("storage", text("case")?, text("unit")?, kind, Better::Lower)
+            .rival(text("rival")?)
+            .theirs(&values)
+            .emit()?;
     }
     Ok(())
 }

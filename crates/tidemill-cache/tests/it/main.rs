@@ -1,0 +1,26 @@
+//! Integration tests of the cache: lifetimes, sizes, loads, a model and stress.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod conformance;
+mod load;
+mod memory;
+mod model;
+mod tiers;
+
+use std::time::Duration;
+
+use tidemill_cache::{Capacity, Clock, Config, ManualClock, Memory};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// So many entries that live for ten seconds, on a clock that stands.
+fn memory(entries: u64) -> (Memory<u64, u64>, ManualClock) {
+    with(Config { capacity: Capacity::Entries(entries), ttl: 10 * SECOND, ..Config::default() })
+}
+
+fn with(config: Config) -> (Memory<u64, u64>, ManualClock) {
+    let (clock, hand) = Clock::manual();
+    (Memory::builder(config).clock(clock).build().unwrap(), hand)
+}
