@@ -18,6 +18,7 @@ mod nginx;
 mod ports;
 pub(crate) mod python;
 mod record;
+mod s3;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,11 @@ const UP: &str = "up";
 pub(crate) trait Server {
     /// `nginx`; the variables of its ports are `TIDEMILL_TEST_PROVIDER_NGINX_…`.
     fn name(&self) -> &'static str;
+
+    /// What the variables of its ports begin with.
+    fn prefix(&self) -> String {
+        format!("TIDEMILL_TEST_PROVIDER_{}", self.name().to_uppercase())
+    }
 
     /// Debian packages that hold its programs.
     fn packages(&self) -> &'static [&'static str];
@@ -69,9 +75,9 @@ pub(crate) trait Server {
 /// What a person may ask for.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Task {
-    /// Starts a server and leaves it running: nginx, haproxy or all
+    /// Starts a server and leaves it running: nginx, haproxy, s3 or all
     Up {
-        /// nginx, haproxy or all
+        /// nginx, haproxy, s3 or all
         name: String,
         /// How many symbols it serves
         #[arg(long, default_value_t = SYMBOLS)]
@@ -108,7 +114,7 @@ pub(crate) fn run(workspace: &Workspace, task: &Task) -> Result<()> {
             Ok(())
         }
         Task::Count => {
-            let all = all(SYMBOLS);
+            let all = all(workspace, SYMBOLS);
             for record in record::read_all(&records)? {
                 let Some(server) = all.iter().find(|server| server.name() == record.name) else { continue };
                 for count in server.counts(&record.dir, &record.ports)? {
@@ -118,7 +124,7 @@ pub(crate) fn run(workspace: &Workspace, task: &Task) -> Result<()> {
             Ok(())
         }
         Task::Install => {
-            for server in all(SYMBOLS) {
+            for server in all(workspace, SYMBOLS) {
                 install::present(server.as_ref()).map_err(anyhow::Error::msg)?;
             }
             let python = python::ready(workspace).map_err(anyhow::Error::msg)?;
@@ -129,12 +135,19 @@ pub(crate) fn run(workspace: &Workspace, task: &Task) -> Result<()> {
 }
 
 /// In the order in which they may be started.
-fn all(symbols: usize) -> Vec<Box<dyn Server>> {
+fn all(workspace: &Workspace, symbols: usize) -> Vec<Box<dyn Server>> {
+    let mut all = providers(symbols);
+    all.push(Box::new(s3::S3 { target: workspace.target().to_owned() }));
+    all
+}
+
+/// Those that stand for an API.
+fn providers(symbols: usize) -> Vec<Box<dyn Server>> {
     vec![Box::new(nginx::Nginx { symbols }), Box::new(haproxy::HaProxy)]
 }
 
 fn up(workspace: &Workspace, name: &str, symbols: usize) -> Result<()> {
-    let all = all(symbols);
+    let all = all(workspace, symbols);
     let names: Vec<&str> = all.iter().map(|server| server.name()).collect();
     let wanted: Vec<&str> = match all.iter().find(|server| server.name() == name) {
         Some(server) => server.needs().iter().copied().chain([name]).collect(),
@@ -220,7 +233,7 @@ pub(crate) fn with_symbols(workspace: &Workspace, symbols: usize) -> Result<Runn
     let mut running = Running::none();
     let records = record::folder(workspace, &format!("test-{}", std::process::id()));
     let mut ports = Ports::default();
-    for server in all(symbols) {
+    for server in all(workspace, symbols) {
         let absent = server.needs().iter().find(|name| running.missing.iter().any(|(lost, _)| lost == *name));
         let found = match absent {
             Some(name) => Err(format!("it needs {name}")),

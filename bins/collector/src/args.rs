@@ -32,6 +32,8 @@ pub enum Command {
     Check(Check),
     /// Check every checksum, row and key of the stored data
     Verify(Stored),
+    /// Bring the tables of [storage.s3] back into an empty data folder; the writer before is refused from then on
+    Restore(Configured),
     /// Say what is stored and how fresh it is
     Status(Stored),
     /// Print a configuration to start from

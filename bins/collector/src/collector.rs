@@ -18,6 +18,7 @@ use crate::ledger::{self, Ledger};
 use crate::meters::Meters;
 use crate::plan::{self, Due, Wanted};
 use crate::provider::{Given, Provider};
+use crate::remote::{self, Pusher};
 use crate::rows;
 use crate::writer::{Rhythm, Writer};
 
@@ -40,6 +41,7 @@ pub struct Collector {
     pub meters: Meters,
     store: Store,
     writing: JoinHandle<()>,
+    pusher: Pusher,
 }
 
 /// Where things are and what may be said of them.
@@ -76,7 +78,9 @@ impl Collector {
             );
         }
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
-        let store = store_of(&datasets, tidemill_storage::Config::default())
+        let s3 = config.storage.s3.as_ref();
+        let store = store_of(&datasets, tidemill_storage::Config::default());
+        let store = remote::attach(store, s3, &place.redactor, env)?
             .open(&data)
             .with_context(|| format!("cannot open the data folder {}", data.display()))?;
         let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
@@ -84,7 +88,8 @@ impl Collector {
         let rhythm =
             Rhythm { group: bounds.group_commit, linger: bounds.linger, publish_every: bounds.publish_every };
         let (writer, writing) = Writer::start(store.clone(), rhythm)?;
-        Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing })
+        let pusher = Pusher::start(&store, s3, &registry)?;
+        Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing, pusher })
     }
 
     /// What is due at `now`.
@@ -104,12 +109,17 @@ impl Collector {
 
     /// Ends the writing thread and closes the store; everything acknowledged is kept.
     pub async fn close(self) -> Result<()> {
-        let Self { writer, writing, store, .. } = self;
+        let Self { writer, writing, store, pusher, .. } = self;
         drop(writer);
-        let ended = tokio::task::spawn_blocking(move || writing.join().is_ok()).await;
-        ensure!(matches!(ended, Ok(true)), "the writing thread panicked; run `verify` on the data folder");
-        store.close().context("cannot close the store")?;
-        Ok(())
+        let end = move || {
+            ensure!(writing.join().is_ok(), "the writing thread panicked; run `verify` on the data folder");
+            // Sent while the folder is still ours, and closed whether that worked or not.
+            let published = store.publish().context("cannot publish");
+            pusher.close(&store);
+            store.close().context("cannot close the store")?;
+            published.map(drop)
+        };
+        tokio::task::spawn_blocking(end).await.context("closing the store panicked")?
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod plan;
+mod restore;
 mod run;
 mod sandbox;
 mod status;
@@ -41,6 +42,7 @@ pub fn dispatch(cli: Cli, surroundings: &Surroundings) -> Result<Exit, Failure> 
         Command::Run(args) => run::run(args, surroundings),
         Command::Plan(args) => plan::plan(&args, surroundings),
         Command::Check(args) => check::check(&args, surroundings),
+        Command::Restore(args) => restore::restore(&args, surroundings),
         Command::Verify(args) => verify::verify(&args),
         Command::Status(args) => status::status(&args),
         Command::Sandbox(args) => sandbox::sandbox(args),

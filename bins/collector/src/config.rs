@@ -18,6 +18,8 @@ use crate::http;
 pub struct Config {
     /// The program itself.
     pub collector: Collector,
+    /// Where rows are kept beside the data folder.
+    pub storage: Storage,
     /// Connections, timeouts and bounds of every HTTP client.
     pub http: http::Config,
     /// Who is asked.
@@ -82,6 +84,79 @@ impl Default for Collector {
             group_commit: 64,
             linger: Duration::from_millis(2),
         }
+    }
+}
+
+/// `[storage]`: where rows are kept beside the data folder.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// A bucket that holds every published snapshot too; default none.
+    pub s3: Option<S3>,
+}
+
+/// `[storage.s3]`: a bucket at Amazon's, or on another server that speaks S3 and honours conditional writes. It needs a program
+/// built with the feature `s3`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3 {
+    /// Name of the bucket, which must exist.
+    pub bucket: String,
+    /// Where in the bucket the tables stand; default at its top.
+    pub prefix: String,
+    /// Region of the bucket; default `us-east-1`.
+    pub region: String,
+    /// Scheme, host and port of a server other than Amazon's.
+    pub endpoint: Option<String>,
+    /// `local`: an answer is kept once it is on the disk. `remote`: once it is in the bucket. Default `local`.
+    pub ack: String,
+    /// How often published rows are sent with `ack = "local"`; default `30s`.
+    #[serde(with = "humantime_serde")]
+    pub push_every: Duration,
+    /// Longest time one request to the bucket may take, retries included; default `1m`.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Environment variable with the key's id; default `AWS_ACCESS_KEY_ID`.
+    pub key_id_env: String,
+    /// Environment variable with the key's secret; default `AWS_SECRET_ACCESS_KEY`.
+    pub secret_env: String,
+    /// Environment variable with a temporary key's token; default `AWS_SESSION_TOKEN`, which may be unset.
+    pub token_env: String,
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        Self {
+            bucket: String::new(),
+            prefix: String::new(),
+            region: "us-east-1".into(),
+            endpoint: None,
+            ack: "local".into(),
+            push_every: Duration::from_secs(30),
+            timeout: Duration::from_secs(60),
+            key_id_env: "AWS_ACCESS_KEY_ID".into(),
+            secret_env: "AWS_SECRET_ACCESS_KEY".into(),
+            token_env: "AWS_SESSION_TOKEN".into(),
+        }
+    }
+}
+
+impl S3 {
+    /// A commit waits for the bucket.
+    pub fn ack_remote(&self) -> bool {
+        self.ack == "remote"
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        fault("storage.s3.bucket", !self.bucket.is_empty(), || {
+            "is missing; name a bucket that exists".into()
+        })?;
+        fault("storage.s3.ack", matches!(self.ack.as_str(), "local" | "remote"), || {
+            format!("{:?} is unknown; choose local or remote", self.ack)
+        })?;
+        let second = Duration::from_secs(1);
+        fault("storage.s3.push_every", self.push_every >= second, || "must be at least 1s".into())?;
+        fault("storage.s3.timeout", self.timeout >= second, || "must be at least 1s".into())
     }
 }
 
@@ -203,6 +278,9 @@ impl Config {
         fault("dataset", !self.datasets.is_empty(), || {
             "is missing; add a [[dataset]] that names a provider".into()
         })?;
+        if let Some(s3) = &self.storage.s3 {
+            s3.check()?;
+        }
         let mut providers = HashSet::new();
         for (i, provider) in self.providers.iter().enumerate() {
             let path = format!("provider.{i}");

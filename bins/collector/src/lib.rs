@@ -21,6 +21,7 @@ pub mod pass;
 pub mod permit;
 pub mod plan;
 pub mod provider;
+pub mod remote;
 pub mod report;
 pub mod rows;
 pub mod run;

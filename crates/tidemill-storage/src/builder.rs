@@ -13,6 +13,8 @@ pub struct Builder {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     pub(crate) holder: String,
+    #[cfg(feature = "s3")]
+    pub(crate) remote: Option<crate::Remote>,
 }
 
 impl Builder {
@@ -23,6 +25,8 @@ impl Builder {
             disk: Arc::new(OsDisk),
             clock: Arc::new(SystemTime::now),
             holder: format!("pid {}", std::process::id()),
+            #[cfg(feature = "s3")]
+            remote: None,
         }
     }
 
@@ -47,6 +51,13 @@ impl Builder {
     /// What the lock file says about this writer; `"pid <number>"` by default.
     pub fn holder(mut self, holder: impl Into<String>) -> Self {
         self.holder = holder.into();
+        self
+    }
+
+    /// Where snapshots are sent by [`Store::push`], and, with `ack = "remote"`, by every commit.
+    #[cfg(feature = "s3")]
+    pub fn remote(mut self, remote: crate::Remote) -> Self {
+        self.remote = Some(remote);
         self
     }
 

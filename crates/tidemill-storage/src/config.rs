@@ -14,8 +14,16 @@ pub struct Config {
     /// The journal: when commits are durable, segment length, what to do about corruption.
     pub journal: JournalConfig,
     /// `needs_publish` answers yes once the rows in memory take this many bytes. Default 16 MiB. Commits are refused
-    /// (retryable) once a single table holds four times this, which bounds the memory of a store that cannot publish.
+    /// (retryable) once a single table holds four times this, rows being published included, which bounds the memory of a store
+    /// that cannot publish, or not as fast as rows come.
     pub flush_bytes: u64,
+    /// Files written at once by a publish, each on a thread of its own and with the memory of a row group. Default 1: the thread
+    /// that publishes and no other; at most 10.
+    pub publish_threads: usize,
+    /// How long each write of a publish or a compaction lets commits go first. Default `"50ms"`; `"0ms"` gives commits no
+    /// precedence.
+    #[serde(with = "duration")]
+    pub commits_first: Duration,
     /// How long a replaced snapshot stays for readers that have it open. Default `"10m"`.
     #[serde(with = "duration")]
     pub reader_grace: Duration,
@@ -51,6 +59,8 @@ impl Default for Config {
         Self {
             journal: JournalConfig::default(),
             flush_bytes: 16 << 20,
+            publish_threads: 1,
+            commits_first: Duration::from_millis(50),
             reader_grace: Duration::from_secs(600),
             cache_bytes: 16 << 20,
             compression: Compression::Zstd,
@@ -72,6 +82,9 @@ impl Config {
         if self.flush_bytes == 0 || self.flush_bytes > 1 << 30 {
             return Err(Error::config("flush_bytes must be between 1 and 1 GiB"));
         }
+        if !(1..=10).contains(&self.publish_threads) {
+            return Err(Error::config("publish_threads must be between 1 and 10"));
+        }
         if self.split_bytes < 1024 {
             return Err(Error::config("split_bytes must be at least 1 KiB"));
         }
@@ -90,14 +103,14 @@ impl Config {
     }
 }
 
-mod duration {
+pub(crate) mod duration {
     use super::{Deserialize, Deserializer, Duration, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{}ms", value.as_millis()))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
         let bad = || serde::de::Error::custom(format!("{text:?} is no duration such as \"10m\" or \"30s\""));
         let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;

@@ -28,6 +28,10 @@ pub enum ErrorKind {
     Corrupt,
     /// The store was closed.
     Closed,
+    /// The object store did not answer as it should: nothing acknowledged is lost; try again.
+    Remote,
+    /// Another writer took the table over in the object store: stop, and go on from what it wrote.
+    Stale,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,14 @@ enum Reason {
     Parquet { what: &'static str, path: PathBuf, source: parquet::errors::ParquetError },
     #[error("the journal failed")]
     Journal { source: tidemill_journal::Error },
+    #[cfg(feature = "s3")]
+    #[error("cannot {what} {place}")]
+    Remote { what: &'static str, place: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[cfg(feature = "s3")]
+    #[error(
+        "{place} was written by another store; nothing was changed there: stop this writer, or restore what stands there into an empty folder and go on from it"
+    )]
+    Stale { place: String },
     #[error(transparent)]
     Shared(std::sync::Arc<Error>),
     #[error("the store is closed")]
@@ -79,6 +91,10 @@ impl Error {
                 Journal::Disk => ErrorKind::Disk,
                 _ => ErrorKind::Corrupt,
             },
+            #[cfg(feature = "s3")]
+            Reason::Remote { .. } => ErrorKind::Remote,
+            #[cfg(feature = "s3")]
+            Reason::Stale { .. } => ErrorKind::Stale,
             Reason::Shared(error) => error.kind(),
             Reason::Closed => ErrorKind::Closed,
         }
@@ -86,7 +102,7 @@ impl Error {
 
     /// True when the same call may succeed later without a change by the caller.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Disk | ErrorKind::Full | ErrorKind::Locked)
+        matches!(self.kind(), ErrorKind::Disk | ErrorKind::Full | ErrorKind::Locked | ErrorKind::Remote)
     }
 
     /// A store never knows when.
@@ -123,6 +139,20 @@ impl Error {
         path: &Path,
     ) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
         move |source| Self(Box::new(Reason::Parquet { what, path: path.into(), source }))
+    }
+
+    #[cfg(feature = "s3")]
+    pub(crate) fn remote(
+        what: &'static str,
+        place: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self(Box::new(Reason::Remote { what, place: place.into(), source: source.into() }))
+    }
+
+    #[cfg(feature = "s3")]
+    pub(crate) fn stale(place: &str) -> Self {
+        Self(Box::new(Reason::Stale { place: place.into() }))
     }
 
     /// One failure told to everyone in a group.

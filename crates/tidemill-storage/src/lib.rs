@@ -50,6 +50,7 @@ mod codec;
 mod columns;
 mod config;
 mod error;
+mod gate;
 mod key;
 mod kind;
 mod layout;
@@ -63,8 +64,11 @@ mod published;
 mod read_only;
 mod receipt;
 mod record;
+#[cfg(feature = "s3")]
+mod remote;
 mod repair;
 mod report;
+mod revisions;
 mod scan;
 mod series;
 mod snapshot;
@@ -79,9 +83,13 @@ pub use builder::Builder;
 pub use changes::Changes;
 pub use config::{Compression, Config};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "s3")]
+pub use object_store;
 pub use partition::Partition;
 pub use read_only::ReadOnly;
 pub use receipt::{Receipt, TableReceipt};
+#[cfg(feature = "s3")]
+pub use remote::{Ack, Credentials, Https, PushReport, PushedTable, Remote, RemoteConfig, RemoteStats};
 pub use repair::{RepairReport, RepairTable, repair, repair_on};
 pub use report::{ColumnReport, PublishedTable, Report};
 pub use scan::{Batches, Scan};

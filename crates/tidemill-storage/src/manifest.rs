@@ -17,8 +17,9 @@ use crate::{
     table::Table,
 };
 
-/// What this program reads. It writes 1 until a folder is cut into parts, which a reader of 1 does not know.
-const FORMAT: u32 = 2;
+/// What this program reads. It writes 1 until a folder is cut into parts, which a reader of 1 does not know, and 3 for a table
+/// with revisions.
+const FORMAT: u32 = 3;
 
 /// More parts of a folder than this are never made, nor believed.
 pub(crate) const MAX_PARTS: u32 = 256;
@@ -36,6 +37,9 @@ pub(crate) struct Manifest {
     pub(crate) columns: Vec<ColumnEntry>,
     pub(crate) key: Vec<String>,
     pub(crate) partition: Partition,
+    /// Every version of a row is kept.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) revisions: bool,
     pub(crate) files: Vec<FileEntry>,
 }
 
@@ -85,7 +89,12 @@ impl Manifest {
         let published_ms = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         let cut = files.iter().any(|file| file.parts > 1);
         Self {
-            format: if cut { FORMAT } else { 1 },
+            // A reader of 2 would show every version of a row as a row.
+            format: match (table.revisions, cut) {
+                (true, _) => FORMAT,
+                (false, true) => 2,
+                (false, false) => 1,
+            },
             table: table.name.clone(),
             snapshot,
             watermark,
@@ -93,6 +102,7 @@ impl Manifest {
             columns,
             key: table.key_names(),
             partition: table.partition.clone(),
+            revisions: table.revisions,
             files,
         }
     }
@@ -110,29 +120,32 @@ impl Manifest {
         let bytes = disk.read(&path).map_err(Error::disk("read", &path))?;
         let manifest: Self = serde_json::from_slice(&bytes)
             .map_err(|e| Error::corrupt(&path, format!("is no manifest: {e}")))?;
-        if manifest.format > FORMAT {
-            return Err(Error::corrupt(
-                &path,
-                format!("format {} is not known to this program", manifest.format),
-            ));
+        manifest.validate(&path, table, number)?;
+        Ok(manifest)
+    }
+
+    /// What was read must be the manifest of this snapshot, and name nothing outside of it.
+    pub(crate) fn validate(&self, path: &Path, table: &str, number: u64) -> Result<(), Error> {
+        if self.format > FORMAT {
+            return Err(Error::corrupt(path, format!("format {} is not known to this program", self.format)));
         }
-        if manifest.table != table || manifest.snapshot != number {
-            return Err(Error::corrupt(&path, "describes another snapshot"));
+        if self.table != table || self.snapshot != number {
+            return Err(Error::corrupt(path, "describes another snapshot"));
         }
         let inside = |p: &str| p.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-        if let Some(file) = manifest.files.iter().find(|file| !inside(&file.path)) {
-            return Err(Error::corrupt(&path, format!("names the file {:?}", file.path)));
+        if let Some(file) = self.files.iter().find(|file| !inside(&file.path)) {
+            return Err(Error::corrupt(path, format!("names the file {:?}", file.path)));
         }
         let mut parts = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for file in &manifest.files {
+        for file in &self.files {
             let agrees = *parts.entry(file.partition).or_insert(file.parts) == file.parts;
             let fits = file.parts.is_power_of_two() && file.parts <= MAX_PARTS && file.part < file.parts;
             if !(agrees && fits && seen.insert((file.partition, file.part))) {
-                return Err(Error::corrupt(&path, format!("gives {:?} a part that cannot be", file.path)));
+                return Err(Error::corrupt(path, format!("gives {:?} a part that cannot be", file.path)));
             }
         }
-        Ok(manifest)
+        Ok(())
     }
 
     /// Durable when it returns.
@@ -157,7 +170,8 @@ impl Manifest {
         };
         let fields = self.columns.iter().map(field).collect::<Result<Vec<_>, Error>>()?;
         let spec = TableSpec::new(&self.table, Schema::new(fields).into(), self.key.clone());
-        Ok(spec.partition(self.partition.clone()))
+        let spec = spec.partition(self.partition.clone());
+        Ok(if self.revisions { spec.revisions() } else { spec })
     }
 
     /// An error when a table is declared otherwise than it was written.
@@ -167,6 +181,7 @@ impl Manifest {
             () if written.print != table.print => "columns",
             () if written.shape.key != table.shape.key => "key",
             () if written.partition != table.partition => "partition",
+            () if written.revisions != table.revisions => "choice about revisions",
             () => return Ok(()),
         };
         Err(Error::config(format!(
@@ -174,6 +189,10 @@ impl Manifest {
             table.name
         )))
     }
+}
+
+fn is_false(given: &bool) -> bool {
+    !given
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -232,5 +251,23 @@ mod tests {
             assert_eq!(serde_json::from_str::<Manifest>(text).unwrap(), manifest);
             assert_eq!(serde_json::to_string_pretty(&manifest).unwrap(), text.trim_end());
         }
+    }
+
+    /// A table with revisions says so, in a format of its own.
+    #[test]
+    fn format_3_is_read_and_written_as_it_always_was() {
+        let known = DataType::Timestamp(arrow_schema::TimeUnit::Nanosecond, Some("UTC".into()));
+        let schema = Schema::new(vec![
+            Field::new("symbol", DataType::Utf8, false),
+            Field::new("known", known, false),
+            Field::new("close", DataType::Float64, true),
+        ]);
+        let spec = TableSpec::new("estimates", schema.into(), ["symbol", "known"]).revisions();
+        let now = UNIX_EPOCH + Duration::from_millis(1_763_000_000_000);
+        let manifest = Manifest::new(&Table::bind(&spec).unwrap(), 7, 41, now, Vec::new());
+        let text = include_str!("../tests/golden/manifest-v3.json");
+        assert_eq!(serde_json::to_string_pretty(&manifest).unwrap(), text.trim_end());
+        assert_eq!(serde_json::from_str::<Manifest>(text).unwrap(), manifest);
+        assert_eq!(manifest.spec(Path::new("x")).unwrap(), spec);
     }
 }

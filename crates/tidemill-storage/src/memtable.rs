@@ -104,6 +104,12 @@ impl Memtable {
         self.series[series as usize].find(place, &place_of)
     }
 
+    /// The row of a series at this place, or the last before it.
+    pub(crate) fn floor(&self, series: u32, place: u64) -> Option<u32> {
+        let place_of = place_of(&self.chunks, &self.table.shape);
+        self.series[series as usize].floor(place, &place_of)
+    }
+
     /// Appends rows of one stretch of `staged`.
     pub(crate) fn append(&mut self, staged: &Columns, rows: Range<usize>, hash: u32) {
         if rows.is_empty() {

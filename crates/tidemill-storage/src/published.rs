@@ -169,6 +169,39 @@ impl Lookup {
         Ok(found.is_some_and(|at| front.rows.same_row(at, staged, row)))
     }
 
+    /// The last row of the same series at this row's place or before it.
+    pub(crate) fn floor(
+        &mut self,
+        disk: &dyn Disk,
+        table: &Table,
+        published: &Published,
+        staged: &Columns,
+        row: usize,
+    ) -> Result<Option<(&Columns, usize)>, Error> {
+        let folder = table.cut.of(staged, row);
+        let part = table.shape.part(staged, row, published.parts(folder));
+        let Some(file) = published.file((folder, part)) else { return Ok(None) };
+        self.key.clear();
+        table.shape.encode_into(staged, row, &mut self.key);
+        let group = published.files[file].groups.partition_point(|first| *first <= self.key);
+        if group == 0 {
+            return Ok(None);
+        }
+        // Its first key is not behind the row's: what stands right before the row stands in it.
+        self.load(disk, table, published, file, group - 1)?;
+        let Some(front) = self.groups.front() else { return Ok(None) };
+        let rows = &*front.rows;
+        let (mut low, mut high) = (0, rows.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match table.shape.compare(rows, middle, staged, row) {
+                Ordering::Greater => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        Ok((low > 0 && table.shape.same_series(rows, low - 1, staged, row)).then(|| (rows, low - 1)))
+    }
+
     /// Brings a row group to the front.
     fn load(
         &mut self,

@@ -93,6 +93,15 @@ impl ReadOnly {
         Ok(out)
     }
 
+    /// Files whose checksum is not compared when they are opened.
+    #[cfg(feature = "s3")]
+    pub(crate) fn believe(&self, which: impl Fn(&crate::manifest::FileEntry) -> bool) {
+        for (_, published) in self.tables.values() {
+            let files = published.manifest.files.iter().filter(|file| which(file));
+            files.for_each(|file| published.mark_checked(&file.path));
+        }
+    }
+
     fn find(&self, table: &str) -> Result<&(Arc<Table>, Arc<Published>), Error> {
         self.tables.get(table).ok_or_else(|| Error::input(table, "is not published"))
     }

@@ -20,6 +20,7 @@ use crate::{
     memtable::Unit,
     merge::{Fresh, Merge},
     published::Published,
+    revisions::Newest,
     table::Table,
 };
 
@@ -29,6 +30,8 @@ pub struct Scan {
     columns: Option<Vec<String>>,
     prefix: Vec<String>,
     range: Option<(String, Range<i64>)>,
+    as_of: Option<i64>,
+    revisions: bool,
 }
 
 impl Scan {
@@ -52,6 +55,19 @@ impl Scan {
     /// Only rows with a value of this signed integer, date or timestamp column in the range, in the column's own unit.
     pub fn range(mut self, column: impl Into<String>, range: Range<i64>) -> Self {
         self.range = Some((column.into(), range));
+        self
+    }
+
+    /// Of a table with revisions: each row as it was known at this moment, in the unit of the column that says so. Rows that were
+    /// not known at all then are left out. Without it the newest version of each row is read.
+    pub fn as_of(mut self, moment: i64) -> Self {
+        self.as_of = Some(moment);
+        self
+    }
+
+    /// Of a table with revisions: every version of each row.
+    pub fn revisions(mut self) -> Self {
+        self.revisions = true;
         self
     }
 }
@@ -78,6 +94,8 @@ struct Plan {
     prefix: Vec<String>,
     prefix_bytes: Vec<u8>,
     range: Option<(usize, Range<i64>)>,
+    /// What is asked for, where more is read because the versions of a row are told apart by it.
+    shown: Option<Vec<usize>>,
 }
 
 impl Plan {
@@ -112,7 +130,27 @@ impl Plan {
             }
             None => None,
         };
-        Ok(Self { projection, prefix: scan.prefix.clone(), prefix_bytes, range })
+        let mut shown = None;
+        if table.revisions && !scan.revisions {
+            let (_, known) = table.shape.split();
+            let named = |column: usize| table.shape.key.contains(&column) && Some(column) != known;
+            if let Some((column, _)) = &range
+                && !named(*column)
+            {
+                let why = "a range over what differs between versions needs all of them: add revisions()";
+                return Err(Error::input(&table.name, why));
+            }
+            if let Some(columns) = &mut projection {
+                shown = Some(columns.clone());
+                columns.extend(&table.shape.key);
+                columns.sort_unstable();
+                columns.dedup();
+            }
+        } else if scan.as_of.is_some() {
+            let why = "as_of needs a table with revisions, and shows one version of each row";
+            return Err(Error::input(&table.name, why));
+        }
+        Ok(Self { projection, prefix: scan.prefix.clone(), prefix_bytes, range, shown })
     }
 
     fn takes_all(&self) -> bool {
@@ -177,6 +215,7 @@ pub struct Batches {
     plan: Plan,
     units: VecDeque<(Unit, Option<Columns>)>,
     current: Source,
+    newest: Option<Newest>,
 }
 
 enum Source {
@@ -202,13 +241,25 @@ impl Batches {
         units.extend(fresh.into_iter().map(|(unit, rows)| (unit, Some(rows))));
         let wanted = |unit: &Unit| plan.wants_folder(&table, unit.0);
         let units = units.into_iter().filter(|(unit, _)| wanted(unit)).collect();
-        Ok(Self { disk, table, published, plan, units, current: Source::None })
+        let newest = (table.revisions && !scan.revisions).then(|| {
+            let all: Vec<usize> = (0..table.shape.kinds.len()).collect();
+            let columns = plan.projection.as_deref().unwrap_or(&all);
+            Newest::new(&table, columns, scan.as_of.unwrap_or(i64::MAX))
+        });
+        let newest = newest.flatten();
+        Ok(Self { disk, table, published, plan, units, current: Source::None, newest })
     }
 
     /// The last `n` rows of the one series that the scan's prefix names, oldest first: folders are read newest first, and of
     /// each only row groups that may hold the series.
     pub(crate) fn last(mut self, n: usize) -> Result<Vec<RecordBatch>, Error> {
-        let (series, place) = self.table.shape.split();
+        let (mut series, mut place) = self.table.shape.split();
+        if self.newest.is_some()
+            && let Some((last, rest)) = series.split_last()
+        {
+            // What is counted are rows, not versions.
+            (series, place) = (rest, Some(*last));
+        }
         if self.plan.prefix.len() != series.len() || place.is_none() || !self.table.cut.follows(place) {
             let why = "has no order of time within the series given; name every key column but the last";
             return Err(Error::input(&self.table.name, why));
@@ -220,7 +271,7 @@ impl Batches {
         {
             let rest = std::mem::replace(&mut self.units, VecDeque::from([unit]));
             let mut found = Vec::new();
-            while let Some(batch) = self.step()? {
+            while let Some(batch) = self.advance()? {
                 found.push(batch);
             }
             self.units = rest;
@@ -233,6 +284,38 @@ impl Batches {
             }
         }
         Ok(out.into())
+    }
+
+    /// The next batch of what is asked for.
+    fn advance(&mut self) -> Result<Option<RecordBatch>, Error> {
+        loop {
+            let batch = self.step()?;
+            let Some(newest) = &mut self.newest else { return Ok(batch) };
+            let ended = batch.is_none();
+            let rows = match batch {
+                Some(batch) => newest.push(&batch),
+                None => newest.end(),
+            };
+            if rows.len() > 0 {
+                return self.show(rows).map(Some);
+            }
+            if ended {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Rows of the columns that were read, as the columns that were asked for.
+    fn show(&self, rows: Columns) -> Result<RecordBatch, Error> {
+        let bad = |e: arrow_schema::ArrowError| Error::input(&self.table.name, e.to_string());
+        let Some(read) = &self.plan.projection else {
+            return rows.into_batch(self.table.schema.clone()).map_err(bad);
+        };
+        let batch = rows.into_batch(Arc::new(self.table.schema.project(read).map_err(bad)?)).map_err(bad)?;
+        let Some(shown) = &self.plan.shown else { return Ok(batch) };
+        let places: Vec<usize> =
+            shown.iter().filter_map(|column| read.iter().position(|at| at == column)).collect();
+        batch.project(&places).map_err(bad)
     }
 
     fn step(&mut self) -> Result<Option<RecordBatch>, Error> {
@@ -324,11 +407,12 @@ impl Iterator for Batches {
     type Item = Result<RecordBatch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step();
+        let step = self.advance();
         if step.is_err() {
             // An error ends the scan: what follows would not be the whole.
             self.units.clear();
             self.current = Source::None;
+            self.newest = None;
         }
         step.transpose()
     }

@@ -65,6 +65,19 @@ impl Series {
         (at < run.len && place_of(run.start + at) == place).then(|| run.start + at..run.start + run.len)
     }
 
+    /// The last row at `place` or before it.
+    pub(crate) fn floor(&self, place: u64, place_of: &dyn Fn(u32) -> u64) -> Option<u32> {
+        let run = match self {
+            Self::One(run) => *run,
+            Self::Many(runs) => *runs.range(..=place).next_back()?.1,
+        };
+        let at = match place.checked_add(1) {
+            Some(next) => behind(run, next, place_of),
+            None => run.len,
+        };
+        (at > 0).then(|| run.start + at - 1)
+    }
+
     /// Adds rows whose places lie behind every other of the series.
     pub(crate) fn push(&mut self, new: Run, place_of: &dyn Fn(u32) -> u64) {
         let last = match self {

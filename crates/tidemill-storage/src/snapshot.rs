@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -14,7 +17,7 @@ use crate::{
     codec::{BATCH, FileWriter, Read, Written},
     layout::{Layout, make_dir, remove_tree, sync_dir},
     manifest::{FileEntry, Manifest},
-    memtable::{Memtable, Unit},
+    memtable::{Memtable, Order, Unit},
     merge::{Fresh, Merge},
     published::Published,
     table::Table,
@@ -49,14 +52,20 @@ impl Snapshot<'_> {
             ..Default::default()
         };
         let parts = |folder: i64| old.map_or(1, |old| old.parts(folder));
-        let mut units = memtable.sorted(&parts);
+        let units = memtable.sorted(&parts);
+        let threads = self.config.publish_threads.min(units.len());
         let replaced: BTreeSet<Unit> = units.keys().copied().collect();
         let mut next = self.link(old, number, &|entry| !replaced.contains(&(entry.partition, entry.part)))?;
         report.files_linked = next.files.len() as u64;
-        while let Some((unit, rows)) = units.pop_first() {
+        let units = Mutex::new(units);
+        let write = |(unit, rows): (Unit, Order)| {
             let path = self.name(number, unit, parts(unit.0));
             let fresh = Fresh::ordered(memtable.clone(), rows);
             let written = self.merge_file(&dir.join(&path), unit, old, fresh)?;
+            Ok((path, unit, written))
+        };
+        let take = || units.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+        for (path, unit, written) in crew(threads, take, write)? {
             report.files_written += 1;
             report.bytes_written += written.bytes;
             next.add(path, unit, parts(unit.0), written);
@@ -180,6 +189,39 @@ impl Snapshot<'_> {
         let manifests = numbers(&**self.disk, &self.layout.manifests(&self.table.name))?;
         Ok(dirs.into_iter().chain(manifests).max().unwrap_or(0) + 1)
     }
+}
+
+/// Does what there is to take on so many threads, the caller's included; the first error ends it.
+fn crew<J, D: Send>(
+    threads: usize,
+    take: impl Fn() -> Option<J> + Sync,
+    work: impl Fn(J) -> Result<D, Error> + Sync,
+) -> Result<Vec<D>, Error> {
+    let failed = AtomicBool::new(false);
+    let one = || {
+        let mut done = Vec::new();
+        while !failed.load(Relaxed)
+            && let Some(job) = take()
+        {
+            done.push(work(job).inspect_err(|_| failed.store(true, Relaxed))?);
+        }
+        Ok(done)
+    };
+    if threads <= 1 {
+        return one();
+    }
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
+        let mut done = one();
+        for other in others {
+            let theirs = other.join().unwrap_or_else(|_| Err(Error::abandoned()));
+            done = done.and_then(|mut done: Vec<D>| {
+                done.extend(theirs?);
+                Ok(done)
+            });
+        }
+        done
+    })
 }
 
 /// The files of a snapshot that is being made.

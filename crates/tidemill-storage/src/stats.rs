@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::Serialize;
 
-/// Monotone counters of a store, and three gauges.
+/// Monotone counters of a store, and gauges.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -26,6 +26,8 @@ pub struct Stats {
     pub published_bytes: u64,
     /// Commits and publishes that failed.
     pub errors: u64,
+    /// Writes of publishes and compactions that let a commit go first.
+    pub background_waits: u64,
     /// Gauge: bytes of rows in memory, not yet published.
     pub memory_bytes: u64,
     /// Gauge: rows in memory, not yet published.
@@ -47,6 +49,7 @@ impl Stats {
             publishes: self.publishes - earlier.publishes,
             published_bytes: self.published_bytes - earlier.published_bytes,
             errors: self.errors - earlier.errors,
+            background_waits: self.background_waits - earlier.background_waits,
             ..self.clone()
         }
     }
@@ -64,6 +67,8 @@ pub(crate) struct Counters {
     pub(crate) published_bytes: AtomicU64,
     pub(crate) errors: AtomicU64,
     pub(crate) memory_bytes: AtomicU64,
+    /// Of the table that holds the most.
+    pub(crate) fullest_bytes: AtomicU64,
     pub(crate) memory_rows: AtomicU64,
     pub(crate) last_publish_ms: AtomicU64,
 }
@@ -80,6 +85,7 @@ impl Counters {
             publishes: self.publishes.load(Relaxed),
             published_bytes: self.published_bytes.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            background_waits: 0,
             memory_bytes: self.memory_bytes.load(Relaxed),
             memory_rows: self.memory_rows.load(Relaxed),
             last_publish_ms: self.last_publish_ms.load(Relaxed),

@@ -1,6 +1,8 @@
 //! The writer: commits that are durable when they return, and what is asked of it between them.
 
 mod publish;
+#[cfg(feature = "s3")]
+mod push;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +17,7 @@ use tidemill_journal::{Disk, Group, Journal, Lock};
 use crate::{
     Batches, Builder, Changes, Config, Error, ReadOnly, Receipt, Report, Scan, Stats, TableReceipt,
     columns::Columns,
+    gate::{Background, Gate},
     key::Stretch,
     layout::Layout,
     manifest::Manifest,
@@ -38,6 +41,9 @@ pub struct Store {
 
 struct Inner {
     disk: Arc<dyn Disk>,
+    /// The same disk for what may wait.
+    background: Arc<dyn Disk>,
+    gate: Arc<Gate>,
     layout: Layout,
     config: Config,
     tables: Vec<Arc<Table>>,
@@ -48,6 +54,8 @@ struct Inner {
     counters: Counters,
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     started: Instant,
+    #[cfg(feature = "s3")]
+    remote: Option<crate::Remote>,
 }
 
 struct State {
@@ -73,7 +81,9 @@ impl Store {
     }
 
     pub(crate) fn open(builder: Builder, dir: &Path) -> Result<Self, Error> {
-        let Builder { config, specs, disk, clock, holder } = builder;
+        #[cfg(feature = "s3")]
+        let remote = builder.remote;
+        let Builder { config, specs, disk, clock, holder, .. } = builder;
         config.check()?;
         let tables =
             specs.iter().map(|spec| Table::bind(spec).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
@@ -123,8 +133,12 @@ impl Store {
         if states.iter().all(|state| state.active.is_empty()) {
             journal.trim(journal.last_seq())?;
         }
+        let gate = Arc::new(Gate::new(config.publish_threads, config.commits_first));
+        let background = Arc::new(Background { disk: disk.clone(), gate: gate.clone() });
         let inner = Inner {
             disk,
+            background,
+            gate,
             layout,
             config,
             tables,
@@ -139,6 +153,8 @@ impl Store {
             counters: Counters::default(),
             clock,
             started: Instant::now(),
+            #[cfg(feature = "s3")]
+            remote,
         };
         inner.gauge(&inner.lock());
         Ok(Self { inner: Arc::new(inner) })
@@ -155,7 +171,7 @@ impl Store {
         let staged = self.inner.stage(changes)?;
         let share = |group: Vec<Staged>| {
             let size = group.len();
-            match self.inner.write_group(&group) {
+            match self.inner.write_group(&group).and_then(|receipts| self.inner.acknowledge(receipts)) {
                 Ok(receipts) => receipts.into_iter().map(Ok).collect(),
                 Err(error) => {
                     let error = Arc::new(error);
@@ -169,7 +185,8 @@ impl Store {
     /// Stores several changes with one frame and one fsync: all or none. One receipt each, in order.
     pub fn commit_group(&self, changes: Vec<Changes>) -> Result<Vec<Receipt>, Error> {
         let staged = changes.into_iter().map(|c| self.inner.stage(c)).collect::<Result<Vec<_>, _>>()?;
-        self.inner.write_group(&staged)
+        let receipts = self.inner.write_group(&staged)?;
+        self.inner.acknowledge(receipts)
     }
 
     /// Makes everything committed durable, for `sync` other than `"commit"`.
@@ -186,6 +203,12 @@ impl Store {
     /// True when the tables together hold `flush_bytes` or more in memory.
     pub fn needs_publish(&self) -> bool {
         self.inner.counters.memory_bytes.load(Relaxed) >= self.inner.config.flush_bytes
+    }
+
+    /// How much of its memory the fullest table has in use, rows being published included: 0 when nothing waits, 1 or more when
+    /// commits are refused. It rises where the disk cannot follow; slow down before it does.
+    pub fn pressure(&self) -> f64 {
+        self.inner.counters.fullest_bytes.load(Relaxed) as f64 / self.inner.config.memory_limit() as f64
     }
 
     /// Writes what is in memory to a new snapshot of each changed table and shows it. Commits go on meanwhile.
@@ -248,7 +271,7 @@ impl Store {
 
     /// What was counted since the open; takes no lock.
     pub fn stats(&self) -> Stats {
-        self.inner.counters.read()
+        Stats { background_waits: self.inner.gate.waited(), ..self.inner.counters.read() }
     }
 
     /// Publishes, ends the journal, gives back the lock, and refuses later commits on any clone.
@@ -283,6 +306,8 @@ impl Inner {
     }
 
     fn write_group(&self, group: &[Staged]) -> Result<Vec<Receipt>, Error> {
+        // From here on, so that what may wait does not begin while this waits for the lock.
+        let _first = self.gate.live();
         let mut state = self.lock();
         let result = self.write_locked(&mut state, group);
         for table in &mut state.tables {
@@ -306,11 +331,17 @@ impl Inner {
         result
     }
 
+    /// Whatever else must be done before a commit may be called kept.
+    #[cfg(not(feature = "s3"))]
+    fn acknowledge(&self, receipts: Vec<Receipt>) -> Result<Vec<Receipt>, Error> {
+        Ok(receipts)
+    }
+
     fn write_locked(&self, state: &mut State, group: &[Staged]) -> Result<Vec<Receipt>, Error> {
         let State { journal, tables, payload, .. } = state;
         let journal = journal.as_mut().ok_or_else(Error::closed)?;
         for (table, state) in self.tables.iter().zip(tables.iter()) {
-            let bytes = state.active.bytes();
+            let bytes = state.bytes();
             if bytes > self.config.memory_limit() {
                 return Err(Error::full(&table.name, bytes));
             }
@@ -348,14 +379,13 @@ impl Inner {
     }
 
     fn gauge(&self, state: &State) {
-        let frozen =
-            |table: &TableState| table.frozen.as_ref().map_or((0, 0), |(m, _)| (m.bytes(), m.live()));
         let mut sum = (0, 0);
         for table in &state.tables {
-            let (bytes, rows) = frozen(table);
-            sum.0 += bytes + table.active.bytes();
-            sum.1 += rows + table.active.live();
+            sum.0 += table.bytes();
+            sum.1 += table.frozen.as_ref().map_or(0, |(m, _)| m.live()) + table.active.live();
         }
+        let fullest = state.tables.iter().map(TableState::bytes).max().unwrap_or(0);
+        self.counters.fullest_bytes.store(fullest, Relaxed);
         self.counters.memory_bytes.store(sum.0, Relaxed);
         self.counters.memory_rows.store(sum.1, Relaxed);
     }

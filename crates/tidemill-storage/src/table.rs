@@ -19,6 +19,8 @@ pub struct TableSpec {
     pub key: Vec<String>,
     /// How it is cut into folders.
     pub partition: Partition,
+    /// Every version of a row is kept.
+    pub revisions: bool,
 }
 
 impl TableSpec {
@@ -29,7 +31,17 @@ impl TableSpec {
         key: impl IntoIterator<Item = K>,
     ) -> Self {
         let key = key.into_iter().map(Into::into).collect();
-        Self { name: name.into(), schema, key, partition: Partition::None }
+        Self { name: name.into(), schema, key, partition: Partition::None, revisions: false }
+    }
+
+    /// Keeps every version of a row instead of overwriting it. The last column of the key, a timestamp, says since when a version
+    /// is known; those before it name the row. A version that says what the one before it said is a duplicate, and is not kept.
+    ///
+    /// Scans show the newest version of each row, or with [`Scan::as_of`](crate::Scan::as_of) the one that was known at a moment,
+    /// or with [`Scan::revisions`](crate::Scan::revisions) all of them.
+    pub fn revisions(mut self) -> Self {
+        self.revisions = true;
+        self
     }
 
     /// Cuts the table into folders.
@@ -47,6 +59,7 @@ pub(crate) struct Table {
     pub(crate) shape: Shape,
     pub(crate) partition: Partition,
     pub(crate) cut: Cut,
+    pub(crate) revisions: bool,
     /// Tells journaled rows of another schema apart.
     pub(crate) print: u32,
 }
@@ -91,6 +104,19 @@ impl Table {
         if key.is_empty() {
             return Err(bad("a key is needed".into()));
         }
+        if spec.revisions {
+            let last = key.last().map(|at| (kinds[*at], names[*at].as_str()));
+            let fits = matches!(last, Some((Kind::Time(..), _))) && key.len() > 1;
+            if !fits {
+                let why = "to keep revisions the key must name a row and end in a timestamp that says since when it is known";
+                return Err(bad(why.into()));
+            }
+            if spec.partition.column().is_some_and(|column| last.is_some_and(|(_, name)| name == column)) {
+                return Err(bad(
+                    "revisions of one row would fall into several folders; partition by another time".into(),
+                ));
+            }
+        }
         let cut = Cut::bind(&spec.partition, name, &names, &kinds, &key)?;
         let text =
             names.iter().zip(&kinds).map(|(n, k)| format!("{n}\u{0}{}\u{0}", k.name())).collect::<String>();
@@ -102,6 +128,7 @@ impl Table {
             shape: Shape { kinds, key },
             partition: spec.partition.clone(),
             cut,
+            revisions: spec.revisions,
             print,
         })
     }

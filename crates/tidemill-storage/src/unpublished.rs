@@ -10,6 +10,7 @@ use crate::{
     key::Stretch,
     memtable::{Memtable, Order},
     published::{Lookup, Published},
+    revisions::repeats,
     table::Table,
 };
 
@@ -30,6 +31,11 @@ pub(crate) struct TableState {
 }
 
 impl TableState {
+    /// Bytes of rows in memory, those being published included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.active.bytes() + self.frozen.as_ref().map_or(0, |(frozen, _)| frozen.bytes())
+    }
+
     /// Appends what is new or changed; returns how many rows that were.
     pub(crate) fn upsert(
         &mut self,
@@ -42,6 +48,10 @@ impl TableState {
         for Stretch { rows: stretch, hash } in stretches {
             let first = table.shape.place(rows, stretch.start);
             let frozen = self.frozen.as_ref().map(|(frozen, _)| frozen.clone());
+            if table.revisions {
+                stored += self.upsert_versions(disk, table, rows, stretch.clone(), *hash)?;
+                continue;
+            }
             // Where the series stands in memory, unless all of it lies before these rows: then none of them is there.
             let find = |memtable: &Memtable| {
                 memtable
@@ -65,6 +75,29 @@ impl TableState {
             stored += stretch.end - from;
         }
         Ok(stored as u64)
+    }
+
+    /// The same where every version of a row is kept: one that repeats the version before it is none.
+    fn upsert_versions(
+        &mut self,
+        disk: &dyn Disk,
+        table: &Table,
+        rows: &Columns,
+        stretch: Range<usize>,
+        hash: u32,
+    ) -> Result<usize, Error> {
+        let mut stored = 0;
+        let frozen = self.frozen.as_ref().map(|(frozen, _)| frozen.clone());
+        for row in stretch {
+            let active = self.active.series(hash, rows, row).map(|series| (&self.active, series));
+            let below = frozen.as_deref().and_then(|below| Some((below, below.series(hash, rows, row)?)));
+            let published = self.published.as_deref().map(|published| (published, &mut self.lookup));
+            if !repeats(disk, table, [active, below], published, rows, row)? {
+                self.active.append(rows, row..row + 1, hash);
+                stored += 1;
+            }
+        }
+        Ok(stored)
     }
 
     /// True when this very row is what the table shows under its key.

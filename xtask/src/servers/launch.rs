@@ -110,12 +110,8 @@ pub(super) fn spawn(program: &Path, args: &[&str], dir: &Path) -> Result<Child> 
         .with_context(|| format!("cannot start {}", program.display()))
 }
 
-fn prefix(server: &dyn Server) -> String {
-    format!("TIDEMILL_TEST_PROVIDER_{}", server.name().to_uppercase())
-}
-
 fn variables(server: &dyn Server, dir: &Path, ports: &Ports) -> Vec<(String, String)> {
-    let prefix = prefix(server);
+    let prefix = server.prefix();
     let scheme = |name: &str| if name == "tls" { "https" } else { "http" };
     let by_port = ports.iter().map(|(name, port)| {
         (format!("{prefix}_{}", name.to_uppercase()), format!("{}://127.0.0.1:{port}", scheme(name)))
@@ -125,7 +121,7 @@ fn variables(server: &dyn Server, dir: &Path, ports: &Ports) -> Vec<(String, Str
 
 /// The variables [`launch`] would set.
 pub(super) fn variable_names(server: &dyn Server) -> Vec<String> {
-    let prefix = prefix(server);
+    let prefix = server.prefix();
     let by_port = server.ports().iter().map(|name| format!("{prefix}_{}", name.to_uppercase()));
     by_port.chain(server.extras(Path::new("")).into_iter().map(|(name, _)| name)).collect()
 }

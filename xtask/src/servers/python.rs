@@ -19,7 +19,12 @@ const RIVALS: &str = include_str!("../../../benches/rivals/python/requirements.t
 
 /// A Python that imports every reader, made when there is none.
 pub(super) fn ready(workspace: &Workspace) -> Result<PathBuf, String> {
-    made(&workspace.target().join("python"), VARIABLE, READERS)
+    ready_in(workspace.target())
+}
+
+/// The same, of the target directory.
+pub(super) fn ready_in(target: &Path) -> Result<PathBuf, String> {
+    made(&target.join("python"), VARIABLE, READERS)
 }
 
 /// A Python that imports every rival, made when there is none.

@@ -11,7 +11,7 @@ use super::*;
 fn provider(records: &Path) -> Option<Vec<Launched>> {
     let mut ports = Ports::default();
     let mut launched = Vec::new();
-    for server in all(3) {
+    for server in providers(3) {
         if let Err(why) = server.find() {
             assert!(!process::in_ci(), "{} is missing: {why}", server.name());
             eprintln!("skipped: {} is missing: {why}", server.name());
@@ -89,7 +89,7 @@ fn providers_limit_count_and_end() {
     let strikes: String = (0..12).map(|_| get(port("weights"), QUERY)).collect();
     assert!(strikes.contains("HTTP/1.1 418"), "{strikes}");
 
-    for (server, one) in all(3).iter().zip(&launched) {
+    for (server, one) in providers(3).iter().zip(&launched) {
         let counts = server.counts(&one.record.dir, &one.record.ports).unwrap();
         let of = |port: &str| counts.iter().find(|count| count.port == port && count.key == "k1");
         for name in if server.name() == "nginx" {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "a skipped test and a soak run say what they saw")]
 
+mod bucket;
 mod cli;
 mod http;
 mod kill;

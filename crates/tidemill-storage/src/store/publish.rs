@@ -49,7 +49,7 @@ impl Inner {
 
     pub(super) fn snapshot(&self, at: usize) -> Snapshot<'_> {
         Snapshot {
-            disk: &self.disk,
+            disk: &self.background,
             layout: &self.layout,
             config: &self.config,
             table: &self.tables[at],

@@ -9,6 +9,9 @@ mod load;
 mod model;
 mod parts;
 mod readers;
+mod remote;
+mod revisions;
+mod slow;
 
 use std::{collections::BTreeMap, sync::Arc};
 
