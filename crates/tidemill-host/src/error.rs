@@ -15,6 +15,10 @@ pub enum ErrorKind {
     Config,
     /// `now` lies before the last sample: give a clock that does not step back.
     Clock,
+    /// A setting could not be read or written: run as root, or use the commands.
+    Denied,
+    /// A setting is no longer what was seen: examine again.
+    Changed,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,10 @@ enum Repr {
     Config { field: &'static str, reason: String },
     #[error("sample at {now:?} comes before the last at {last:?}: use a monotonic clock")]
     Clock { now: Duration, last: Duration },
+    #[error("{path}: {why}; run as root, or use the printed commands")]
+    Denied { path: String, why: String },
+    #[error("{path} is {found:?} and no longer {seen:?}: somebody else changed it; examine again")]
+    Changed { path: String, seen: String, found: String },
 }
 
 impl Error {
@@ -32,6 +40,8 @@ impl Error {
         match *self.0 {
             Repr::Config { .. } => ErrorKind::Config,
             Repr::Clock { .. } => ErrorKind::Clock,
+            Repr::Denied { .. } => ErrorKind::Denied,
+            Repr::Changed { .. } => ErrorKind::Changed,
         }
     }
 
@@ -49,6 +59,18 @@ impl Error {
 
     pub(crate) fn config(field: &'static str, reason: String) -> Self {
         Self(Box::new(Repr::Config { field, reason }))
+    }
+
+    pub(crate) fn denied(path: &str, why: String) -> Self {
+        Self(Box::new(Repr::Denied { path: path.to_owned(), why }))
+    }
+
+    pub(crate) fn changed(path: &str, seen: &str, found: &str) -> Self {
+        Self(Box::new(Repr::Changed {
+            path: path.to_owned(),
+            seen: seen.to_owned(),
+            found: found.to_owned(),
+        }))
     }
 
     pub(crate) fn clock(now: Duration, last: Duration) -> Self {

@@ -22,10 +22,13 @@
 //! **Linux** is read from `/proc` and the control group (versions 1 and 2), with the files kept open. **Other systems**
 //! tell processor, memory and process by `sysinfo`; what they cannot tell is `None`.
 //!
+//! [`Doctor`] reads how the machine is set and says what to change, with the exact commands, their reason, risk and way back.
+//!
 //! **Bounds.** 1 MiB of any file, `max_mounts` file systems. Only local file systems are asked for their size, as one
 //! behind a dead network would hang.
 
 mod config;
+mod doctor;
 mod error;
 mod host;
 #[cfg(any(target_os = "linux", test))]
@@ -37,6 +40,7 @@ mod sample;
 mod system;
 
 pub use config::Config;
+pub use doctor::{Doctor, Finding, Status, Write};
 pub use error::{Error, ErrorKind};
 pub use host::{Builder, Host};
 pub use reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals, Pressure, Reading, Throttled};

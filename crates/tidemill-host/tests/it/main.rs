@@ -6,6 +6,7 @@
 )]
 
 mod any;
+mod doctor;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
