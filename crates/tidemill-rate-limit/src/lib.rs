@@ -69,6 +69,7 @@ mod quota;
 mod shared;
 mod stamps;
 mod stats;
+mod sync;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod window;

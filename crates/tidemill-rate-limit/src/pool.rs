@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::builder::Builder;
@@ -17,6 +16,7 @@ use crate::queue::{Place, Waiter};
 use crate::shared::{Shared, State};
 use crate::stamps::History;
 use crate::stats::Stats;
+use crate::sync::Notify;
 
 /// Keys and their quotas, shared by all who send requests; a clone is a handle to the same pool.
 ///
@@ -193,12 +193,7 @@ impl KeyPool {
 
     /// Turns all waiters away, grants nothing more, and waits for what is out, at most for `deadline`.
     pub async fn close(&self, deadline: Duration) -> Report {
-        let turned_away = {
-            let mut state = self.shared.state();
-            state.closed = true;
-            state.queue.wake_all();
-            state.queue.len()
-        };
+        let turned_away = self.shared.close();
         let until = Instant::now() + deadline;
         loop {
             let idle = self.shared.idle.notified();

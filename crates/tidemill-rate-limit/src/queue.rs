@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-
 use crate::core::{Cost, Priority};
+use crate::sync::Notify;
 
 /// The place of a waiter: its priority, its rank (smaller is sooner), and the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

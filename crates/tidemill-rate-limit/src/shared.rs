@@ -1,9 +1,8 @@
 //! What the handles of a pool share: the core and the queue behind one lock, the clock, and the stamps.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -14,6 +13,7 @@ use crate::learn::nanos;
 use crate::outcome::{Hints, Outcome};
 use crate::queue::Queue;
 use crate::stamps::{Record, Stamps};
+use crate::sync::{Mutex, MutexGuard, Notify};
 
 /// One for all handles of a pool.
 #[derive(Debug)]
@@ -163,6 +163,14 @@ impl Shared {
             self.write(|at| Record::Learned { at, limit, requests, strict }, now)?;
         }
         Ok(())
+    }
+
+    /// Grants nothing more; tells how many are turned away.
+    pub(crate) fn close(&self) -> usize {
+        let mut state = self.state();
+        state.closed = true;
+        state.queue.wake_all();
+        state.queue.len()
     }
 
     /// The permit was not used.
