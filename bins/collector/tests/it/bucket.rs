@@ -46,6 +46,7 @@ impl Server {
             limit: None,
             symbols,
             more: &more,
+            of_provider: "",
         };
         setup.write(dir)
     }
