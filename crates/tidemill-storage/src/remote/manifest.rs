@@ -106,16 +106,11 @@ mod tests {
     fn sample() -> RemoteManifest {
         let schema = Schema::new(vec![Field::new("symbol", DataType::Utf8, false)]);
         let table = Table::bind(&TableSpec::new("bars", Arc::new(schema), ["symbol"])).unwrap();
-        let file = FileEntry {
-            path: "part-000007.parquet".into(),
-            partition: 0,
-            part: 0,
-            parts: 1,
-            rows: 3,
-            bytes: 900,
-            crc32c: 0xe328_3da7,
-            groups: vec!["4100".into()],
-        };
+        let file = serde_json::json!({
+            "path": "part-000007.parquet", "partition": 0, "rows": 3, "bytes": 900,
+            "crc32c": 0xe328_3da7_u32, "groups": ["4100"],
+        });
+        let file: FileEntry = serde_json::from_value(file).unwrap();
         let manifest = Manifest::new(&table, 7, 41, UNIX_EPOCH, vec![file]);
         let keys = BTreeMap::from([("part-000007.parquet".to_owned(), "000003/abc.parquet".to_owned())]);
         let old = BTreeMap::from([("part-000006.parquet".to_owned(), "000002/old.parquet".to_owned())]);
