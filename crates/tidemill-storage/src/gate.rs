@@ -24,7 +24,7 @@ pub(crate) struct Gate {
 struct State {
     live: usize,
     background: usize,
-    /// Commits have just ended: what waits is let in by turns.
+    /// Background writes that let a commit go first, so far.
     waited: u64,
 }
 

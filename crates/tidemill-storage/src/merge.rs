@@ -38,6 +38,10 @@ impl Fresh {
         Self { ranges, source: Source::Columns(rows), left }
     }
 
+    pub(crate) fn len(&self) -> u64 {
+        self.left as u64
+    }
+
     fn at(&self, row: u32) -> (&Columns, usize) {
         match &self.source {
             Source::Memtable(memtable) => memtable.at(row),
@@ -98,12 +102,14 @@ pub(crate) struct Merge {
     old: Columns,
     old_at: usize,
     fresh: Fresh,
+    /// Rows of the file that fresh ones took the place of.
+    pub(crate) replaced: u64,
 }
 
 impl Merge {
     pub(crate) fn new(table: Arc<Table>, file: Option<(FileReader, Rows)>, fresh: Fresh) -> Self {
         let old = Columns::new(&table.shape.kinds);
-        Self { table, file, old, old_at: 0, fresh }
+        Self { table, file, old, old_at: 0, fresh, replaced: 0 }
     }
 
     /// Up to `limit` more rows; none at the end.
@@ -136,6 +142,7 @@ impl Merge {
             }
             if replaces {
                 self.old_at += 1;
+                self.replaced += 1;
                 self.fresh.take(&mut out, 1, &|_, _| true);
             } else if self.old_at == self.old.len() {
                 self.fresh.take(&mut out, room - take, &|_, _| true);

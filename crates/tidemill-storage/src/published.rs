@@ -78,6 +78,11 @@ impl Published {
         self.folders.get(&folder)?.files.get(&part).copied()
     }
 
+    /// Rows of that file.
+    pub(crate) fn rows(&self, unit: Unit) -> Option<u64> {
+        Some(self.manifest.files[self.file(unit)?].rows)
+    }
+
     pub(crate) fn mark_checked(&self, path: &str) {
         if let Some(at) = self.manifest.files.iter().position(|file| file.path == path) {
             self.files[at].checked.store(true, Relaxed);

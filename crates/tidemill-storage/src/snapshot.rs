@@ -147,12 +147,20 @@ impl Snapshot<'_> {
             }
             None => None,
         };
+        let before = file.as_ref().and_then(|_| old?.rows(unit)).unwrap_or(0) + fresh.len();
         let mut merge = Merge::new(self.table.clone(), file, fresh);
         let mut writer = self.create(path, unit.0)?;
         while let Some(rows) = merge.next(BATCH)? {
             writer.write(&rows, 0..rows.len())?;
         }
-        writer.finish()
+        let written = writer.finish()?;
+        if written.rows + merge.replaced != before {
+            let (rows, replaced) = (written.rows, merge.replaced);
+            let detail =
+                format!("holds {rows} rows, made of {before} with {replaced} replaced; it was not shown");
+            return Err(Error::corrupt(path, detail));
+        }
+        Ok(written)
     }
 
     /// A new file and the folder it stands in.

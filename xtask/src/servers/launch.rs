@@ -10,8 +10,8 @@ use super::Server;
 use super::ports::Ports;
 use super::record::Record;
 
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a server may take to answer; a Python that imports its libraries on a loaded machine takes longest.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between choosing a free port and binding it somebody may take it: then all are chosen again.
 const ATTEMPTS: u32 = 3;

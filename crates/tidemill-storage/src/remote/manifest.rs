@@ -92,3 +92,66 @@ impl RemoteManifest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::UNIX_EPOCH};
+
+    use arrow_schema::{DataType, Field, Schema};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{TableSpec, table::Table};
+
+    fn sample() -> RemoteManifest {
+        let schema = Schema::new(vec![Field::new("symbol", DataType::Utf8, false)]);
+        let table = Table::bind(&TableSpec::new("bars", Arc::new(schema), ["symbol"])).unwrap();
+        let file = serde_json::json!({
+            "path": "part-000007.parquet", "partition": 0, "rows": 3, "bytes": 900,
+            "crc32c": 0xe328_3da7_u32, "groups": ["4100"],
+        });
+        let file: FileEntry = serde_json::from_value(file).unwrap();
+        let manifest = Manifest::new(&table, 7, 41, UNIX_EPOCH, vec![file]);
+        let keys = BTreeMap::from([("part-000007.parquet".to_owned(), "000003/abc.parquet".to_owned())]);
+        let old = BTreeMap::from([("part-000006.parquet".to_owned(), "000002/old.parquet".to_owned())]);
+        let base = RemoteManifest::following(None, 2, manifest.clone(), old, 0);
+        RemoteManifest::following(Some(&base), 3, manifest, keys, 1_763_000_000_000)
+    }
+
+    #[test]
+    fn format_1_is_read_and_written_as_it_always_was() {
+        let text = include_str!("../../tests/golden/remote-manifest-v1.json");
+        assert_eq!(String::from_utf8(sample().to_bytes()).unwrap(), text.trim_end());
+        assert_eq!(RemoteManifest::from_bytes(text.as_bytes(), "bars", "here").unwrap(), sample());
+    }
+
+    #[test]
+    fn what_a_bucket_holds_is_not_believed_unseen() {
+        let text = String::from_utf8(sample().to_bytes()).unwrap();
+        let cases = [
+            ("\"format\": 1,\n  \"version\"", "\"format\": 2,\n  \"version\"", "not known"),
+            ("\"bars\"", "\"other\"", "another snapshot"),
+            ("000003/abc.parquet", "../../elsewhere", "names the key"),
+            ("000002/old.parquet", "a//b", "names the key"),
+            ("\"part-000007.parquet\": ", "\"part-000008.parquet\": ", "has no key"),
+            ("\"path\": \"part-000007.parquet\"", "\"path\": \"../part\"", "names the file"),
+        ];
+        for (from, to, why) in cases {
+            assert!(text.contains(from), "{from}");
+            let error = RemoteManifest::from_bytes(text.replace(from, to).as_bytes(), "bars", "here");
+            assert!(error.as_ref().is_err_and(|error| error.to_string().contains(why)), "{to}: {error:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn mutated_manifests_never_panic(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+            let mut bytes = sample().to_bytes();
+            for (at, to) in flips {
+                let at = at.index(bytes.len());
+                bytes[at] = to;
+            }
+            drop(RemoteManifest::from_bytes(&bytes, "bars", "here"));
+        }
+    }
+}

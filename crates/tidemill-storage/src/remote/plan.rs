@@ -92,15 +92,12 @@ mod tests {
     fn manifest(snapshot: u64, files: &[(u32, u32)]) -> Manifest {
         let schema = Schema::new(vec![Field::new("symbol", DataType::Utf8, false)]);
         let table = Table::bind(&TableSpec::new("bars", Arc::new(schema), ["symbol"])).unwrap();
-        let file = |(number, crc): &(u32, u32)| FileEntry {
-            path: format!("part-{number:06}.parquet"),
-            partition: 0,
-            part: *number,
-            parts: 256,
-            rows: 1,
-            bytes: 100,
-            crc32c: *crc,
-            groups: vec!["4100".into()],
+        let file = |(number, crc): &(u32, u32)| -> FileEntry {
+            let entry = serde_json::json!({
+                "path": format!("part-{number:06}.parquet"), "partition": 0, "part": number, "parts": 256,
+                "rows": 1, "bytes": 100, "crc32c": crc, "groups": ["4100"],
+            });
+            serde_json::from_value(entry).unwrap()
         };
         Manifest::new(&table, snapshot, snapshot, UNIX_EPOCH, files.iter().map(file).collect())
     }

@@ -134,14 +134,16 @@ impl Remote {
         self.counters.read()
     }
 
-    /// Makes the snapshots given the bucket's. After an error those not yet shown stay as they were, and the next push goes on
+    /// Makes the newest snapshots the bucket's. After an error those not yet shown stay as they were, and the next push goes on
     /// where this one ended.
-    pub(crate) fn push(
+    pub(crate) fn push<'a>(
         &self,
         origin: &Origin<'_>,
-        tables: &[(&str, Arc<Published>)],
+        newest: &dyn Fn() -> Vec<(&'a str, Arc<Published>)>,
     ) -> Result<PushReport, Error> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked for when it is our turn: what another pushed meanwhile must not be taken back.
+        let tables = newest();
         let mut report = PushReport::default();
         for (at, (table, published)) in tables.iter().enumerate() {
             let session = sessions.entry((*table).to_owned()).or_default();

@@ -25,13 +25,15 @@ impl Store {
 impl Inner {
     fn push(&self) -> Result<PushReport, Error> {
         let Some(remote) = &self.remote else { return Ok(PushReport::default()) };
-        let published: Vec<Option<Arc<Published>>> =
-            self.lock().tables.iter().map(|table| table.published.clone()).collect();
-        let tables: Vec<(&str, Arc<Published>)> = (self.tables.iter().zip(published))
-            .filter_map(|(table, published)| Some((table.name.as_str(), published?)))
-            .collect();
+        let newest = || -> Vec<(&str, Arc<Published>)> {
+            let state = self.lock();
+            let tables = self.tables.iter().zip(&state.tables);
+            tables
+                .filter_map(|(table, state)| Some((table.name.as_str(), state.published.clone()?)))
+                .collect()
+        };
         let origin = Origin { disk: &*self.disk, layout: &self.layout, now: (self.clock)() };
-        remote.push(&origin, &tables)
+        remote.push(&origin, &newest)
     }
 
     /// With `ack = "remote"` a commit is kept once the bucket shows it; that it is a duplicate does not spare it the way, as the row

@@ -7,8 +7,8 @@ mod writers;
 use std::{
     path::Path,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -338,4 +338,31 @@ fn a_folder_that_holds_a_table_is_not_restored_over() {
             break;
         }
     }
+}
+
+/// Between the beginning of a push and its turn another pushes something newer: that is not taken back.
+#[test]
+fn a_push_never_goes_back_to_an_older_snapshot() {
+    let (disk, bucket) = (SimDisk::new(), TestBucket::new());
+    let (other, armed) = (Arc::new(OnceLock::<Store>::new()), Arc::new(AtomicBool::new(false)));
+    // The clock is read when a push begins.
+    let clock = {
+        let (other, armed) = (other.clone(), armed.clone());
+        move || {
+            if armed.swap(false, Relaxed) {
+                put(other.get().unwrap(), 2, 1.0);
+                other.get().unwrap().push().unwrap();
+            }
+            SystemTime::now()
+        }
+    };
+    let builder = Store::builder(Config::default()).table(bars()).remote(remote(&bucket, config()));
+    let store = builder.disk(Arc::new(disk)).clock(clock).open(Path::new(DIR)).unwrap();
+    other.set(store.clone()).unwrap();
+    put(&store, 1, 1.0);
+    armed.store(true, Relaxed);
+    store.push().unwrap();
+    assert!(!armed.load(Relaxed));
+    assert_eq!(read(&bucket).len(), 2);
+    other.get().unwrap().close().unwrap();
 }
