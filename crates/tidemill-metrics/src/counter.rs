@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::sync::{AtomicU64, Ordering};
-use crate::writer::{LANES, OWNED, add, bump, known_lane, lane};
+use crate::writer::{LANES, OWNED, add, bump, lane, own_cells};
 
 /// Counters that share a chunk: their cells of one lane fill two cache lines, which no other thread writes.
 pub(crate) const CHUNK: usize = 16;
@@ -20,16 +20,15 @@ pub struct Counter {
 }
 
 /// The cells of 16 counters, lane by lane: 76 bytes a counter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Chunk {
-    lanes: [Lane; LANES],
+    /// Those of the lanes with one writer; each lane fills two cache lines.
+    owned: [AtomicU64; OWNED * CHUNK],
+    shared: [AtomicU64; CHUNK],
     /// Handles of each counter.
     held: [AtomicU32; CHUNK],
 }
-
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Lane([AtomicU64; CHUNK]);
 
 impl Counter {
     /// A counter of its own, outside any registry.
@@ -41,9 +40,7 @@ impl Counter {
     /// The counter at `index`, which nobody holds, from 0.
     pub(crate) fn in_chunk(chunk: Arc<Chunk>, index: usize) -> Self {
         let index = index % CHUNK;
-        for lane in &chunk.lanes {
-            lane.0[index].store(0, Ordering::Relaxed);
-        }
+        chunk.cells(index).for_each(|cell| cell.store(0, Ordering::Relaxed));
         chunk.held[index].store(1, Ordering::Relaxed);
         Self { chunk, index }
     }
@@ -57,11 +54,10 @@ impl Counter {
     /// `n` more.
     #[inline]
     pub fn add(&self, n: u64) {
-        let lane = known_lane();
-        if lane < OWNED {
-            bump(&self.chunk.lanes[lane].0[self.index % CHUNK], n);
-        } else {
-            self.add_elsewhere(n);
+        // One comparison finds the bound of the array, a thread that shares and one that has not asked yet.
+        match self.chunk.owned.get(own_cells().wrapping_add(self.index)) {
+            Some(cell) => bump(cell, n),
+            None => self.add_elsewhere(n),
         }
     }
 
@@ -70,17 +66,14 @@ impl Counter {
     #[inline(never)]
     fn add_elsewhere(&self, n: u64) {
         let lane = lane();
-        add(&self.chunk.lanes[lane].0[self.index % CHUNK], lane, n);
+        add(self.chunk.cell(lane, self.index), lane, n);
     }
 
     /// The count: everything that happened before this call, and never less than an earlier answer to the
     /// same thread.
     #[must_use]
     pub fn get(&self) -> u64 {
-        self.chunk
-            .lanes
-            .iter()
-            .fold(0, |sum, lane| u64::wrapping_add(sum, lane.0[self.index].load(Ordering::Relaxed)))
+        self.chunk.cells(self.index).fold(0, |sum, cell| u64::wrapping_add(sum, cell.load(Ordering::Relaxed)))
     }
 
     /// Whether this is the only handle, so that nobody else can count into it. Acquire: what others counted before
@@ -92,6 +85,27 @@ impl Counter {
     /// Where it is, for another counter to take its place.
     pub(crate) fn place(&self) -> (Arc<Chunk>, usize) {
         (Arc::clone(&self.chunk), self.index)
+    }
+}
+
+impl Chunk {
+    /// The cells of one counter, the shared one last.
+    fn cells(&self, index: usize) -> impl Iterator<Item = &AtomicU64> {
+        (0..LANES).map(move |lane| self.cell(lane, index))
+    }
+
+    fn cell(&self, lane: usize, index: usize) -> &AtomicU64 {
+        self.owned.get(lane * CHUNK + index).unwrap_or(&self.shared[index])
+    }
+}
+
+impl Default for Chunk {
+    fn default() -> Self {
+        Self {
+            owned: std::array::from_fn(|_| AtomicU64::new(0)),
+            shared: std::array::from_fn(|_| AtomicU64::new(0)),
+            held: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 
+use crate::counter::CHUNK;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Slots with one writer; the cells of a series are these and the shared one.
@@ -31,6 +32,7 @@ loom::lazy_static! {
 thread_local! {
     // Without a destructor, so that it can be read from destructors of other thread locals.
     static LANE: Cell<usize> = const { Cell::new(UNSET) };
+    static OWN_CELLS: Cell<usize> = const { Cell::new(OWNED * CHUNK) };
     static LEASE: Lease = const { Lease };
 }
 
@@ -54,7 +56,8 @@ struct Lease;
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let lane = LANE.replace(SHARED);
+        let lane = LANE.get();
+        set_lane(SHARED);
         if lane < OWNED {
             SLOTS[lane].give_back();
         }
@@ -68,10 +71,16 @@ pub(crate) fn lane() -> usize {
     if lane == UNSET { claim() } else { lane }
 }
 
-/// As [`lane`], without asking for one: at least [`OWNED`] when this thread has none of its own, or has not asked yet.
+/// Where the cells of this thread begin in a chunk of counters, without asking for a lane: beyond those of all owned
+/// lanes when it has none of its own, or has not asked yet.
 #[inline]
-pub(crate) fn known_lane() -> usize {
-    LANE.get()
+pub(crate) fn own_cells() -> usize {
+    OWN_CELLS.get()
+}
+
+fn set_lane(lane: usize) {
+    LANE.set(lane);
+    OWN_CELLS.set(lane * CHUNK);
 }
 
 /// Adds to a cell of `lane`, which must be this thread's.
@@ -110,7 +119,7 @@ fn claim() -> usize {
     } else {
         (0..OWNED).find(|&lane| SLOTS[lane].take()).unwrap_or(SHARED)
     };
-    LANE.set(lane);
+    set_lane(lane);
     lane
 }
 
