@@ -21,16 +21,19 @@ pub(crate) fn sim(workspace: &Workspace, area: &str, json: Option<&Path>) -> Res
     bench::finish(workspace, rows, json)
 }
 
-/// Soak runs that are tests of the collector at full length: the area, and the module of its tests.
-const AT_LENGTH: &[(&str, &str)] =
-    &[("collector", "kill::"), ("providers", "providers::"), ("readers", "readers::")];
+/// Soak runs that are tests of a package at full length: the area, the package, and the module of its tests.
+const AT_LENGTH: &[(&str, &str, &str)] = &[
+    ("collector", "tidemill-collector", "kill::"),
+    ("providers", "tidemill-collector", "providers::"),
+    ("readers", "tidemill-collector", "readers::"),
+    ("task-queue", "tidemill-task-queue", "kill::"),
+];
 
 /// `cargo xtask soak AREA`.
 pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Result<()> {
-    if let Some((_, module)) = AT_LENGTH.iter().find(|(name, _)| *name == area) {
+    if let Some((_, package, module)) = AT_LENGTH.iter().find(|(name, ..)| *name == area) {
         let servers = servers::for_tests(workspace)?;
-        let mut command =
-            workspace.cargo(["test", "--release", "--package", "tidemill-collector", "--test", "it", "--"]);
+        let mut command = workspace.cargo(["test", "--release", "--package", package, "--test", "it", "--"]);
         command.args([module, "--nocapture"]).envs(servers.variables());
         command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.unwrap_or(100).to_string());
         return process::run(&mut command);
