@@ -21,16 +21,19 @@ pub(crate) fn sim(workspace: &Workspace, area: &str, json: Option<&Path>) -> Res
     bench::finish(workspace, rows, json)
 }
 
-/// Soak runs that are tests of the collector at full length: the area, and the module of its tests.
-const AT_LENGTH: &[(&str, &str)] =
-    &[("collector", "kill::"), ("providers", "providers::"), ("readers", "readers::")];
+/// Soak runs that are tests of a package at full length: the area, the package, and the module of its tests.
+const AT_LENGTH: &[(&str, &str, &str)] = &[
+    ("collector", "tidemill-collector", "kill::"),
+    ("providers", "tidemill-collector", "providers::"),
+    ("readers", "tidemill-collector", "readers::"),
+    ("task-queue", "tidemill-task-queue", "kill::"),
+];
 
 /// `cargo xtask soak AREA`.
 pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>, args: &[String]) -> Result<()> {
-    if let Some((_, module)) = AT_LENGTH.iter().find(|(name, _)| *name == area) {
+    if let Some((_, package, module)) = AT_LENGTH.iter().find(|(name, ..)| *name == area) {
         let servers = servers::for_tests(workspace)?;
-        let mut command =
-            workspace.cargo(["test", "--release", "--package", "tidemill-collector", "--test", "it", "--"]);
+        let mut command = workspace.cargo(["test", "--release", "--package", package, "--test", "it", "--"]);
         // They wait for their servers most of the time: side by side, each with keys of its own.
         let threads = if area == "providers" { "--test-threads=16" } else { "--test-threads=2" };
         command.args([module, "--nocapture", threads]).envs(servers.variables());

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::span;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, TaskError};
 use crate::id::check_name;
 use crate::priority::Priority;
 use crate::retry::Backoff;
@@ -61,6 +61,16 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
         }
         serde_json::from_str(payload).map_err(|error| error.to_string())
     }
+}
+
+/// What a handler returns; for the attribute, which must name the output of a function.
+pub trait TaskResult {
+    /// What it returns when it succeeds.
+    type Output;
+}
+
+impl<T> TaskResult for Result<T, TaskError> {
+    type Output = T;
 }
 
 /// How tasks of a kind are treated.

@@ -23,6 +23,10 @@ pub(super) fn check(file: &SourceFile) -> Vec<Finding> {
         .collect()
 }
 
+/// Attributes of items that may stand in a table of contents: `#[cfg(doctest)]` holds the README's examples, and the
+/// compiler wants `#[proc_macro]` and its kin at the root.
+const EXEMPT: &[&str] = &["doctest", "proc_macro"];
+
 /// Walks over the items of code without comments and literals.
 struct Scanner<'a> {
     code: &'a str,
@@ -33,13 +37,16 @@ impl Scanner<'_> {
     /// Offset and first words of every item that is neither `mod` nor `use`.
     fn foreign_items(mut self) -> Vec<(usize, String)> {
         let mut found = Vec::new();
-        let mut doctest_only = false;
+        let mut exempt = false;
         loop {
             self.skip(char::is_whitespace);
             let rest = &self.code[self.at..];
             let Some(first) = rest.chars().next() else { return found };
             match first {
-                '#' => doctest_only |= self.attribute().contains("doctest"),
+                '#' => {
+                    let attribute = self.attribute();
+                    exempt |= EXEMPT.iter().any(|word| attribute.contains(word));
+                }
                 '}' | ';' => self.at += 1,
                 _ => {
                     let start = self.at;
@@ -52,14 +59,13 @@ impl Scanner<'_> {
                         // Into an inline module: its items obey the same rule.
                         Some(&"mod") => self.past_either(';', '{'),
                         _ => {
-                            // `#[cfg(doctest)]` holds the README's examples.
-                            if !doctest_only {
+                            if !exempt {
                                 found.push((start, head.into_iter().take(4).collect::<Vec<_>>().join(" ")));
                             }
                             self.item();
                         }
                     }
-                    doctest_only = false;
+                    exempt = false;
                 }
             }
         }
@@ -135,6 +141,11 @@ pub mod arrow {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+/// Must stand at the root.
+#[proc_macro_attribute]
+pub fn task(a: TokenStream) -> TokenStream {
+    f(a)
+}
 pub(crate) use config::parse;
 "#;
 

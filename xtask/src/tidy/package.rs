@@ -23,7 +23,13 @@ pub(super) fn check(folder: &str, files: &[&str]) -> Vec<Finding> {
         }
     }
     let sources = inside.iter().filter(|path| path.starts_with("src/")).count();
-    if folder.starts_with("crates/") && sources > 1 && !inside.contains(&"tests/it/main.rs") {
+    // A crate of macros is tested by the crate that offers them.
+    let tested_elsewhere = folder.ends_with("-macros");
+    if folder.starts_with("crates/")
+        && !tested_elsewhere
+        && sources > 1
+        && !inside.contains(&"tests/it/main.rs")
+    {
         findings.push(Finding::new(folder, 0, "has no tests/it/main.rs"));
     }
     findings
@@ -54,6 +60,18 @@ mod tests {
             let findings = check("crates/a", &files);
             assert_eq!(findings.len(), 1, "{findings:?}");
             assert!(findings[0].says.contains(missing));
+        }
+    }
+
+    #[test]
+    fn macros_are_tested_by_the_crate_that_offers_them() {
+        let files = |folder: &str| {
+            ["README.md", "CHANGELOG.md", "src/lib.rs", "src/task.rs"].map(|file| format!("{folder}/{file}"))
+        };
+        for (folder, findings) in [("crates/a-macros", 0), ("crates/a", 1)] {
+            let files = files(folder);
+            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            assert_eq!(check(folder, &files).len(), findings);
         }
     }
 

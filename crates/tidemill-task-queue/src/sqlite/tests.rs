@@ -72,3 +72,35 @@ fn only_a_soft_batch_does_not_wait_for_the_disk() {
     writer.commit(&Batch { control: vec![pause], ..Batch::default() }).unwrap();
     assert_eq!(level(&writer), 2, "FULL");
 }
+
+#[test]
+fn a_full_disk_is_told_and_nothing_of_the_batch_is_kept() {
+    let (_dir, store) = opened();
+    let mut writer = store.writer.lock().unwrap();
+    let pages: i64 = writer.connection.query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
+    writer.connection.pragma_update(None, "max_page_count", pages + 8).unwrap();
+    let task = |id: u64| crate::store::NewTask {
+        id: TaskId(id),
+        queue: "q".into(),
+        name: "n".into(),
+        version: 1,
+        payload: "x".repeat(8000),
+        priority: crate::priority::Priority::Normal,
+        run_at: None,
+        max_retries: 0,
+        timeout: Duration::from_secs(1),
+        unique_key: None,
+        group: None,
+    };
+    writer.reserve(100).unwrap();
+    writer.commit(&Batch { enqueue: vec![task(1)], ..Batch::default() }).unwrap();
+    let many = Batch { enqueue: (2..50).map(task).collect(), ..Batch::default() };
+    let error = failed("commit", writer.commit(&many).unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    writer.connection.pragma_update(None, "max_page_count", 100_000).unwrap();
+    let kept: i64 =
+        writer.connection.query_row("SELECT count(*) FROM tq_task", (), |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1);
+    writer.commit(&many).unwrap();
+    assert!(check(&writer.connection).unwrap().is_empty());
+}

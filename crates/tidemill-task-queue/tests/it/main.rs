@@ -3,7 +3,13 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod life;
+#[cfg(test)]
+mod macros;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -12,3 +18,5 @@ mod postgres;
 mod schedules;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod time;
