@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::answer::{Answer, Wanted};
 use crate::failure::Failure;
-use crate::plan::{Check, Limits, Step};
+use crate::plan::Limits;
+use crate::scenario::{Check, Step};
 
 /// The longest extracted value.
 const LONGEST_VALUE: usize = 4096;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::plan::{Data, Pick};
 use crate::random::mix;
+use crate::scenario::{Data, Pick};
 
 /// The rows of a file, in memory.
 #[derive(Debug)]

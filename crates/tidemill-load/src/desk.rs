@@ -87,7 +87,9 @@ impl Desk {
         if let Some(arrival) = self.next.filter(|arrival| arrival.due_ns <= now_ns) {
             self.advance();
             self.busy += 1;
-            return Turn::Work(Work { arrival, free_ns: now_ns });
+            // Where another seat is idle, not this one's work but the pacer kept the arrival waiting.
+            let free_ns = if self.idle.is_empty() { now_ns } else { 0 };
+            return Turn::Work(Work { arrival, free_ns });
         }
         self.idle.push_back(seat);
         self.seats[seat].waker = Some(waker.clone());
@@ -191,6 +193,16 @@ mod tests {
         let given = work(desk.ask(1, MS + 9, true, waker));
         assert_eq!(given, Work { arrival: Arrival { number: 1, due_ns: MS }, free_ns: 0 });
         assert_eq!(desk.busy(), 2);
+    }
+
+    #[test]
+    fn a_pacer_that_sleeps_over_an_idle_seat_is_late() {
+        let (mut desk, waker) = (desk(2), Waker::noop());
+        work(desk.ask(0, 0, false, waker));
+        assert_eq!(desk.ask(1, 0, false, waker), Turn::Wait);
+        desk.done();
+        // Due at 1 ms, taken at 5 ms by the seat that happened to be done, while the other one stood idle.
+        assert_eq!(work(desk.ask(0, 5 * MS, false, waker)).free_ns, 0);
     }
 
     #[test]

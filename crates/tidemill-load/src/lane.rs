@@ -5,12 +5,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::answer::{Answer, Wanted};
+use crate::answer::Answer;
 use crate::client::ThreadUse;
 use crate::cookies::Jar;
 use crate::curve::Curve;
@@ -18,8 +18,8 @@ use crate::deadline::Deadline;
 use crate::desk::{Desk, Pace, Turn, Work};
 use crate::engine::{Engine, Link};
 use crate::failure::Failure;
-use crate::plan::{Load, Model, Subscribe};
-use crate::readers::{delay_ns, greeting};
+use crate::plan::{Load, Model};
+use crate::scenario::Subscribe;
 use crate::schedule::Arrival;
 use crate::script::Script;
 use crate::tally::Ended;
@@ -61,10 +61,10 @@ const DIALING: usize = 64;
 const PREPARATION: Duration = Duration::from_secs(10);
 
 /// How often those who wait look whether the run ends early.
-const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 /// A user whose connection was refused tries again after this.
-const REFUSED: Duration = Duration::from_millis(10);
+pub(crate) const REFUSED: Duration = Duration::from_millis(10);
 
 impl<E: Engine> Lane<E> {
     /// Runs to the end; says on `ready` when its connections stand.
@@ -229,68 +229,7 @@ impl<E: Engine> Lane<E> {
         }
     }
 
-    /// One standing reader: connects when its turn comes, and again when it is thrown out.
-    async fn reader(&self, seat: usize, subscribe: &Subscribe) {
-        let start = self.started().await;
-        let mut user = User::new(self);
-        let number = self.thread + seat * self.stage.load.threads;
-        let most = usize::try_from(self.stage.message_limit).unwrap_or(usize::MAX);
-        let wanted = Wanted { body: most, largest: self.stage.message_limit, ..Wanted::default() };
-        loop {
-            let now = elapsed_ns(start);
-            if self.halted() || now >= self.stage.end_ns {
-                return;
-            }
-            if !self.is_active(number, now) {
-                tokio::time::sleep(LOOK / 5).await;
-                continue;
-            }
-            if let Err(failure) = self.listen(start, &mut user, number, subscribe, &wanted).await {
-                self.desk().tally.unconnected(0, failure);
-                tokio::time::sleep(REFUSED).await;
-            }
-        }
-    }
-
-    /// Listens until the end of the run or of the connection.
-    async fn listen(
-        &self,
-        start: Instant,
-        user: &mut User<E::Link>,
-        number: usize,
-        subscribe: &Subscribe,
-        wanted: &Wanted,
-    ) -> Result<(), Failure> {
-        let begun = elapsed_ns(start);
-        let mut link = self.connect(start, user).await?;
-        {
-            let mut desk = self.desk();
-            desk.tally.connections += 1;
-            desk.tally.times.connect.record(elapsed_ns(start) - begun);
-        }
-        if let Some(message) = greeting(subscribe, number) {
-            link.tell(&message).await?;
-        }
-        let end = start + Duration::from_nanos(self.stage.end_ns);
-        while !self.halted() {
-            user.answer.clear();
-            // A run that ends early does not wait for silent senders: it drops their readers after the drain.
-            let heard = user.deadline.within(end.into(), link.hear(wanted, &mut user.answer)).await;
-            let Some(result) = heard else { return Ok(()) };
-            result?;
-            let delay = delay_ns(&user.answer.body, subscribe, SystemTime::now());
-            let mut desk = self.desk();
-            desk.tally.messages += 1;
-            desk.tally.bytes_in += user.answer.received;
-            match delay {
-                Some(delay) => desk.tally.times.delivery.record(delay),
-                None => desk.tally.unconnected(0, Failure::Check),
-            }
-        }
-        Ok(())
-    }
-
-    fn is_active(&self, user: usize, now_ns: u64) -> bool {
+    pub(crate) fn is_active(&self, user: usize, now_ns: u64) -> bool {
         let spawn_rate = self.stage.load.spawn_rate;
         let spawned = spawn_rate <= 0.0 || (user as f64) < (now_ns as f64 / 1e9 * spawn_rate).floor() + 1.0;
         spawned && (user as f64) + 0.5 < self.stage.users.level(Duration::from_nanos(now_ns)).round()
@@ -359,7 +298,7 @@ impl<E: Engine> Lane<E> {
         true
     }
 
-    async fn connect(&self, start: Instant, user: &mut User<E::Link>) -> Result<E::Link, Failure> {
+    pub(crate) async fn connect(&self, start: Instant, user: &mut User<E::Link>) -> Result<E::Link, Failure> {
         let limit = start + Duration::from_nanos(self.limit_ns(elapsed_ns(start)));
         user.deadline.within(limit.into(), self.engine.connect()).await.unwrap_or(Err(Failure::Connect))
     }
@@ -395,15 +334,15 @@ impl<E: Engine> Lane<E> {
         quantum.as_nanos() as u64
     }
 
-    fn halted(&self) -> bool {
+    pub(crate) fn halted(&self) -> bool {
         self.stage.halted.load(Ordering::Relaxed)
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn started(&self) -> Instant {
+    pub(crate) async fn started(&self) -> Instant {
         let mut start = self.stage.start.subscribe();
         let start = start.wait_for(Option::is_some).await.ok().and_then(|start| *start);
         // The sender lives in the stage that is borrowed here.
@@ -412,12 +351,12 @@ impl<E: Engine> Lane<E> {
 }
 
 /// What one connection or user carries along.
-struct User<L> {
+pub(crate) struct User<L> {
     link: Option<L>,
     jar: Jar,
     extracted: Vec<String>,
-    answer: Answer,
-    deadline: Deadline,
+    pub(crate) answer: Answer,
+    pub(crate) deadline: Deadline,
     /// When its last request was done.
     done_ns: u64,
 }
@@ -426,7 +365,7 @@ struct User<L> {
 const FRESH_NS: u64 = 1_000_000;
 
 impl<L: Link> User<L> {
-    fn new<E>(lane: &Lane<E>) -> Self {
+    pub(crate) fn new<E>(lane: &Lane<E>) -> Self {
         Self {
             link: None,
             jar: Jar::default(),
@@ -450,6 +389,6 @@ impl<L: Link> User<L> {
 }
 
 /// Nanoseconds since the start; 0 before it.
-fn elapsed_ns(start: Instant) -> u64 {
+pub(crate) fn elapsed_ns(start: Instant) -> u64 {
     start.elapsed().as_nanos() as u64
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Model, Plan, Volume};
+use crate::plan::{Model, Plan};
+use crate::scenario::Volume;
 use crate::shape::{Shape, Stage};
 use crate::stop::StopRules;
 use crate::threshold::Thresholds;

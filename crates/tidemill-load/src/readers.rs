@@ -1,11 +1,78 @@
 //! Standing readers: what a message says about when it was sent, against the clock here.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::plan::{StampUnit, Subscribe};
+use crate::answer::Wanted;
+use crate::engine::{Engine, Link as _};
+use crate::failure::Failure;
+use crate::lane::{LOOK, Lane, REFUSED, User, elapsed_ns};
+use crate::scenario::{StampUnit, Subscribe};
+
+impl<E: Engine> Lane<E> {
+    /// One standing reader: connects when its turn comes, and again when it is thrown out.
+    pub(crate) async fn reader(&self, seat: usize, subscribe: &Subscribe) {
+        let start = self.started().await;
+        let mut user = User::new(self);
+        let number = self.thread + seat * self.stage.load.threads;
+        let most = usize::try_from(self.stage.message_limit).unwrap_or(usize::MAX);
+        let wanted = Wanted { body: most, largest: self.stage.message_limit, ..Wanted::default() };
+        loop {
+            let now = elapsed_ns(start);
+            if self.halted() || now >= self.stage.end_ns {
+                return;
+            }
+            if !self.is_active(number, now) {
+                tokio::time::sleep(LOOK / 5).await;
+                continue;
+            }
+            if let Err(failure) = self.listen(start, &mut user, number, subscribe, &wanted).await {
+                self.desk().tally.unconnected(0, failure);
+                tokio::time::sleep(REFUSED).await;
+            }
+        }
+    }
+
+    /// Listens until the end of the run or of the connection.
+    async fn listen(
+        &self,
+        start: Instant,
+        user: &mut User<E::Link>,
+        number: usize,
+        subscribe: &Subscribe,
+        wanted: &Wanted,
+    ) -> Result<(), Failure> {
+        let begun = elapsed_ns(start);
+        let mut link = self.connect(start, user).await?;
+        {
+            let mut desk = self.desk();
+            desk.tally.connections += 1;
+            desk.tally.times.connect.record(elapsed_ns(start) - begun);
+        }
+        if let Some(message) = greeting(subscribe, number) {
+            link.tell(&message).await?;
+        }
+        let end = start + Duration::from_nanos(self.stage.end_ns);
+        while !self.halted() {
+            user.answer.clear();
+            // A run that ends early does not wait for silent senders: it drops their readers after the drain.
+            let heard = user.deadline.within(end.into(), link.hear(wanted, &mut user.answer)).await;
+            let Some(result) = heard else { return Ok(()) };
+            result?;
+            let delay = delay_ns(&user.answer.body, subscribe, SystemTime::now());
+            let mut desk = self.desk();
+            desk.tally.messages += 1;
+            desk.tally.bytes_in += user.answer.received;
+            match delay {
+                Some(delay) => desk.tally.times.delivery.record(delay),
+                None => desk.tally.unconnected(0, Failure::Check),
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Nanoseconds between the stamp in a message and `now`; 0 when the sender's clock is ahead, `None` without a stamp.
-pub(crate) fn delay_ns(message: &[u8], subscribe: &Subscribe, now: SystemTime) -> Option<u64> {
+fn delay_ns(message: &[u8], subscribe: &Subscribe, now: SystemTime) -> Option<u64> {
     let text = std::str::from_utf8(message).ok()?;
     let sent = if subscribe.sent_at.is_empty() {
         nanos(text.trim(), subscribe.unit)?
@@ -22,7 +89,7 @@ pub(crate) fn delay_ns(message: &[u8], subscribe: &Subscribe, now: SystemTime) -
 }
 
 /// What a reader says first.
-pub(crate) fn greeting(subscribe: &Subscribe, reader: usize) -> Option<Vec<u8>> {
+fn greeting(subscribe: &Subscribe, reader: usize) -> Option<Vec<u8>> {
     subscribe.message.as_ref().map(|text| text.replace("{{reader}}", &reader.to_string()).into_bytes())
 }
 

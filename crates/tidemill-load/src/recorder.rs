@@ -230,3 +230,43 @@ fn fill(slice: &mut Slice, times: &Series<u32>) {
     slice.late = times.late.percentiles();
     slice.delivery = times.delivery.percentiles();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Shape;
+    use crate::target::Endpoint;
+
+    #[test]
+    fn a_long_run_has_no_more_slices_than_asked_and_loses_nothing() {
+        let mut plan = Plan::new("http://127.0.0.1/", Shape::constant(1.0, Duration::from_secs(1000)));
+        (plan.record.max_slices, plan.load.warm_up) = (10, Duration::from_secs(10));
+        let script = Script::new(&plan, &Endpoint::parse(&plan.target.url).unwrap()).unwrap();
+        let mut recorder = Recorder::new(&plan, &script).unwrap();
+        let mut tally = Tally::new(1);
+        for second in 0..1000u32 {
+            tally.clear();
+            (tally.ended, tally.sent, tally.due) = (2, 2, 2);
+            tally.times.response.record(u64::from(second) * 1000);
+            let sample = ServerSample { memory_bytes: u64::from(second), ..ServerSample::default() };
+            let at_s = f64::from(second);
+            let moment = Moment {
+                at_s,
+                width_s: 1.0,
+                level: 1.0,
+                in_flight: 0,
+                backlog: 0,
+                server: Some(sample),
+                is_drain: false,
+            };
+            recorder.take(&mut tally, &moment, &plan);
+        }
+        let counted = recorder.finish();
+        assert!(recorder.slices.len() <= 11 && recorder.samples.len() <= 11, "{}", recorder.slices.len());
+        let ended: u64 = recorder.slices.iter().map(|slice| slice.ended).sum();
+        let warm: u64 = recorder.slices.iter().filter(|slice| slice.warm_up).map(|slice| slice.ended).sum();
+        assert_eq!((ended - warm, warm), (recorder.totals.ended, 20));
+        assert_eq!(recorder.slices.iter().map(|slice| slice.response.count).sum::<u64>() * 2, ended);
+        assert!((recorder.totals.rate - 2.0).abs() < 1e-9 && counted * 2.0 == recorder.totals.ended as f64);
+    }
+}

@@ -7,8 +7,9 @@ use crate::ask::Ask;
 use crate::check::Inspection;
 use crate::data::Rows;
 use crate::error::Error;
-use crate::plan::{Plan, Scenario, Step, Volume};
+use crate::plan::Plan;
 use crate::random::mix;
+use crate::scenario::{Scenario, Step, Volume};
 use crate::target::{Endpoint, Scheme};
 use crate::template::{LARGEST_PAYLOAD, Template, Values, Variable};
 
@@ -60,7 +61,7 @@ impl Script {
             check_volume(volume)?;
         }
         let names = Names { rows: rows.as_ref(), slots: &slots, has_volume: plan.volume.is_some() };
-        let keeps_users = all > 1 || plan.load.model == crate::plan::Model::Closed;
+        let keeps_users = all > 1 || plan.model() == crate::plan::Model::Closed;
         let mut compiled = Vec::new();
         let mut first = 0;
         for (n, scenario) in scenarios.iter().enumerate() {

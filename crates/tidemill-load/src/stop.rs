@@ -158,3 +158,64 @@ impl fmt::Display for StopRule {
         write!(f, "{} over {}", self.unit.text(self.value), duration::text(self.over))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::Percentiles;
+
+    /// The second at which a rule ends a run whose seconds are so.
+    fn ends(metric: &str, rule: &str, seconds: impl IntoIterator<Item = Slice>) -> Option<usize> {
+        let mut rules = StopRules::default();
+        rules.set(metric, rule).unwrap();
+        let mut watch = StopWatch::new(rules);
+        seconds.into_iter().position(|slice| watch.push(&slice).is_some())
+    }
+
+    fn failed(ended: u64, timeout: u64) -> Slice {
+        Slice { width_s: 1.0, ended, errors: Errors { timeout, ..Errors::default() }, ..Slice::default() }
+    }
+
+    fn p99(ms: f64) -> Slice {
+        let response = Percentiles { count: 5, p99_us: ms * 1e3, ..Percentiles::default() };
+        Slice { width_s: 1.0, response, ..Slice::default() }
+    }
+
+    #[test]
+    fn a_share_is_taken_over_the_window() {
+        let quiet = || failed(100, 0);
+        assert_eq!(ends("errors", "10% over 3s", [quiet(), quiet(), failed(100, 31), quiet()]), Some(2));
+        assert_eq!(ends("errors", "10% over 3s", [failed(100, 90), quiet(), quiet(), quiet()]), Some(2));
+        assert_eq!(ends("errors", "10% over 3s", [quiet(), quiet(), failed(100, 30), quiet()]), None);
+        assert_eq!(ends("errors.timeout", "10% over 1s", [failed(100, 11)]), Some(0));
+        assert_eq!(ends("errors.reset", "10% over 1s", [failed(100, 11)]), None);
+        assert_eq!(ends("errors", "10% over 1s", [failed(19, 19)]), None, "19 requests say nothing");
+        assert_eq!(ends("success", "90% over 1s", [failed(100, 5), failed(100, 11)]), Some(1));
+    }
+
+    #[test]
+    fn a_time_must_exceed_in_each_second() {
+        let run = || [p99(300.0), p99(100.0), p99(300.0), p99(260.0), p99(300.0)];
+        assert_eq!(ends("response.p99", "250ms over 3s", run()), Some(4));
+        assert_eq!(ends("response.p99", ">250ms over 2s", run()), Some(3));
+        assert_eq!(ends("response.p99", "280ms over 2s", run()), None);
+        assert_eq!(ends("rate", "5 over 2s", [failed(9, 0), failed(4, 0), failed(0, 0)]), Some(2));
+    }
+
+    #[test]
+    fn the_warm_up_ends_nothing() {
+        let warm = Slice { warm_up: true, ..failed(100, 100) };
+        assert_eq!(ends("errors", "10% over 1s", [warm.clone(), warm]), None);
+    }
+
+    #[test]
+    fn rules_are_read_and_written_as_text() {
+        for text in ["10% over 5s", "250ms over 1m", "100 over 600s"] {
+            let rule: StopRule = text.parse().unwrap();
+            assert_eq!(rule.to_string().parse::<StopRule>().unwrap(), rule);
+        }
+        for bad in ["10%", "10% over", "10% over 0s", "10% over 1.5s", "10% over 11m", "x over 5s"] {
+            assert!(bad.parse::<StopRule>().is_err(), "{bad}");
+        }
+    }
+}

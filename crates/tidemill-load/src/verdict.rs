@@ -111,3 +111,42 @@ impl std::fmt::Display for Verdict {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run of 1000 requests with one thing changed.
+    fn kinds(
+        change: impl FnOnce(&mut Totals, &mut Errors, &mut Percentiles, &mut f64, &mut (u64, u64)),
+    ) -> Vec<ReasonKind> {
+        let mut totals = Totals { sent: 1000, ended: 1000, ok: 1000, late: 10, ..Totals::default() };
+        let (mut errors, mut steal, mut samples) = (Errors::default(), 0.05, (10, 1));
+        let mut late = Percentiles { count: 1000, p99_us: 5000.0, ..Percentiles::default() };
+        change(&mut totals, &mut errors, &mut late, &mut steal, &mut samples);
+        let evidence = Evidence { totals: &totals, errors: &errors, late: &late, steal, samples };
+        let verdict = Verdict::of(&evidence, &Limits::default());
+        assert_eq!(verdict.valid, verdict.reasons.is_empty());
+        verdict.reasons.iter().map(|reason| reason.kind).collect()
+    }
+
+    #[test]
+    fn each_bound_is_still_valid_and_a_little_more_is_not() {
+        assert_eq!(kinds(|_, _, _, _, _| {}), []);
+        assert_eq!(kinds(|totals, _, _, _, _| totals.late = 11), [ReasonKind::GeneratorLate]);
+        assert_eq!(kinds(|_, _, late, _, _| late.p99_us = 5001.0), [ReasonKind::GeneratorLate]);
+        assert_eq!(kinds(|_, _, _, steal, _| *steal = 0.051), [ReasonKind::CpuSteal]);
+        assert_eq!(kinds(|_, errors, _, _, _| errors.sockets = 1), [ReasonKind::Sockets]);
+        assert_eq!(kinds(|_, _, _, _, samples| samples.1 = 2), [ReasonKind::SamplesLost]);
+        assert_eq!(kinds(|totals, _, _, _, _| totals.ended = 0), [ReasonKind::Empty]);
+        assert_eq!(kinds(|totals, _, _, _, _| (totals.ended, totals.messages) = (0, 1)), []);
+    }
+
+    #[test]
+    fn a_verdict_says_every_reason() {
+        let reason = |kind, text: &str| Reason { kind, text: text.to_owned() };
+        let reasons = vec![reason(ReasonKind::CpuSteal, "a"), reason(ReasonKind::Sockets, "b")];
+        assert_eq!(Verdict { valid: false, reasons }.to_string(), "INVALID: a; b");
+        assert_eq!(Verdict { valid: true, reasons: Vec::new() }.to_string(), "VALID");
+    }
+}
