@@ -36,21 +36,21 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Row {
-    area: String,
-    case: String,
-    rival: String,
-    unit: String,
-    unit_kind: String,
-    ours: Option<f64>,
-    theirs: Option<f64>,
-    ratio: Option<f64>,
-    goal: Option<f64>,
-    better: String,
-    met: Option<bool>,
-    rounds: u64,
-    spread: Option<f64>,
-    commit: String,
-    machine: String,
+    pub(crate) area: String,
+    pub(crate) case: String,
+    pub(crate) rival: String,
+    pub(crate) unit: String,
+    pub(crate) unit_kind: String,
+    pub(crate) ours: Option<f64>,
+    pub(crate) theirs: Option<f64>,
+    pub(crate) ratio: Option<f64>,
+    pub(crate) goal: Option<f64>,
+    pub(crate) better: String,
+    pub(crate) met: Option<bool>,
+    pub(crate) rounds: u64,
+    pub(crate) spread: Option<f64>,
+    pub(crate) commit: String,
+    pub(crate) machine: String,
 }
 
 /// `cargo xtask bench`.
@@ -196,7 +196,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 /// Four significant digits.
-fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     let digits = if value == 0.0 { 0 } else { 3 - value.abs().log10().floor() as i32 };
     format!("{value:.*}", usize::try_from(digits.clamp(0, 9)).unwrap_or(0))
 }

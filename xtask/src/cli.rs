@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::workspace::Workspace;
-use crate::{arch, bench, ci, docs, loom, release, scenario, servers, test, tidy};
+use crate::{arch, bench, bench_table, ci, docs, loom, release, scenario, servers, test, tidy};
 
 /// The workspace's own commands.
 #[derive(Debug, Parser)]
@@ -38,6 +38,12 @@ enum Task {
     },
     /// Runs bench-AREA, AREA being a crate's short name (rate-limit)
     Bench(bench::Options),
+    /// Writes the rows kept in docs/bench into the table of docs/BENCHMARKS.md; with --check only compares
+    BenchTable {
+        /// Only say whether the table is that of the rows
+        #[arg(long)]
+        check: bool,
+    },
     /// Runs the simulator sim-AREA
     Sim {
         /// A crate's short name
@@ -88,6 +94,8 @@ fn run(task: Task, workspace: &Workspace) -> anyhow::Result<()> {
         Task::Docs { check: true } => docs::check(workspace),
         Task::Docs { check: false } => docs::build(workspace),
         Task::Bench(options) => bench::run(workspace, &options),
+        Task::BenchTable { check: true } => bench_table::check(workspace),
+        Task::BenchTable { check: false } => bench_table::write(workspace),
         Task::Sim { area, json } => scenario::sim(workspace, &area, json.as_deref()),
         Task::Soak { area, kills, args } => scenario::soak(workspace, &area, kills, &args),
         Task::Loom => loom::run(workspace),

@@ -5,11 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cli;
 use crate::process;
 use crate::source::SourceFile;
 use crate::tidy::Finding;
 use crate::workspace::Workspace;
+use crate::{bench_table, cli};
 
 /// Subcommands of cargo itself that a README may use.
 const CARGO: &[&str] =
@@ -38,6 +38,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     if !findings.is_empty() {
         bail!("{} documents name what does not exist", findings.len());
     }
+    bench_table::check(workspace)?;
     println!("docs: {} documents name only what exists", documents.len());
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod arch;
 mod bench;
+mod bench_table;
 mod ci;
 mod cli;
 mod docs;

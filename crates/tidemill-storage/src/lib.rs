@@ -85,9 +85,9 @@ pub use builder::Builder;
 pub use changes::Changes;
 pub use config::{Compression, Config};
 pub use error::{Error, ErrorKind};
+pub use narrow::{NarrowColumn, NarrowReport, Narrowed, Narrowing, Tolerance};
 #[cfg(feature = "s3")]
 pub use object_store;
-pub use narrow::{NarrowColumn, NarrowReport, Narrowed, Narrowing, Tolerance};
 pub use partition::Partition;
 pub use read_only::ReadOnly;
 pub use receipt::{Receipt, TableReceipt};

@@ -41,7 +41,14 @@ impl TableSpec {
         key: impl IntoIterator<Item = K>,
     ) -> Self {
         let key = key.into_iter().map(Into::into).collect();
-        Self { name: name.into(), schema, key, partition: Partition::None, revisions: false, narrow: Vec::new() }
+        Self {
+            name: name.into(),
+            schema,
+            key,
+            partition: Partition::None,
+            revisions: false,
+            narrow: Vec::new(),
+        }
     }
 
     /// Keeps every version of a row instead of overwriting it. The last column of the key, a timestamp, says since when a version

@@ -15,9 +15,9 @@ mod narrow;
 mod parts;
 mod readers;
 mod remote;
+mod repairs;
 mod revisions;
 mod slow;
-mod repairs;
 
 use std::{collections::BTreeMap, sync::Arc};
 
