@@ -1,7 +1,7 @@
 //! The whole cache: memory first, then one flight through the tiers below and the loader.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use crate::quick::Quick;
 use crate::stats::{CacheStats, LoadStats};
 use crate::store::{Key, Store, Value};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::tier::Peers;
 
 /// Loads each key once, whoever asks at the same time, through every tier.
 ///
@@ -90,7 +91,7 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
         layers: Vec<Layer>,
         codec: Option<Box<dyn Codec<K, V>>>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let cache = Self(Arc::new(Inner {
             memory,
             board: Board::new(),
             layers,
@@ -101,7 +102,10 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
             max_refreshes: config.max_refreshes,
             refreshes: Mutex::new(JoinSet::new()),
             counts: Counts::default(),
-        }))
+        }));
+        let weak: Weak<Inner<K, V, S>> = Arc::downgrade(&cache.0);
+        cache.0.layers.iter().for_each(|layer| layer.listen(weak.clone()));
+        cache
     }
 
     /// The first tier, for whatever needs no waiting: resizing, lives, a look without a load.
@@ -240,6 +244,24 @@ pub struct Report {
     pub ended: usize,
     /// Refreshes that were given up at the deadline.
     pub given_up: usize,
+}
+
+/// What another process changed is no longer ours, nor is a load of it that runs.
+impl<K: Key, V: Value, S: Store<K, V>> Peers for Inner<K, V, S> {
+    fn changed(&self, key: &[u8]) {
+        match self.codec.as_ref().and_then(|codec| codec.parse_key(key)) {
+            Some(key) => _ = self.board.forget(&key, || self.memory.remove(&key)),
+            None => self.changed_everything(),
+        }
+    }
+
+    fn changed_tag(&self, tag: u32) {
+        self.memory.invalidate_tag_hash(tag);
+    }
+
+    fn changed_everything(&self) {
+        self.memory.invalidate_all();
+    }
 }
 
 impl<K: Key, V: Value, S: Store<K, V>> Clone for Cache<K, V, S> {

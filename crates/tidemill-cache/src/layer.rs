@@ -2,14 +2,14 @@
 //! not be removed.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::stats::TierStats;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
-use crate::tier::{Answer, Claim, Read, Record, Tier};
+use crate::tier::{Answer, Claim, Peers, Read, Record, Tier};
 
 /// Keys whose removal is owed; beyond, everything is.
 const MAX_OWED: usize = 4096;
@@ -51,6 +51,10 @@ impl Layer {
 
     pub(crate) fn generation(&self) -> u64 {
         self.tier.generation()
+    }
+
+    pub(crate) fn listen(&self, peers: Weak<dyn Peers>) {
+        self.tier.listen(peers);
     }
 
     /// `None`: it failed, or nobody asked it.

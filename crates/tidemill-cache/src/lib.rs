@@ -14,6 +14,7 @@
 //! # Ok::<(), tidemill_cache::Error>(())
 //! ```
 
+mod birth;
 mod breaker;
 mod builder;
 mod cache;
@@ -32,6 +33,8 @@ mod memory;
 #[cfg(feature = "l1-moka")]
 mod moka;
 mod quick;
+#[cfg(feature = "redis")]
+mod redis;
 mod rounded;
 mod stats;
 mod store;
@@ -52,6 +55,8 @@ pub use memory::{Found, Memory};
 #[cfg(feature = "l1-moka")]
 pub use moka::Moka;
 pub use quick::Quick;
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisConfig, RedisUrl};
 pub use stats::{CacheStats, Evictions, LoadStats, Stats, TierStats};
 pub use store::{EvictionSink, Key, Store, Value};
-pub use tier::{Answer, Claim, Read, Record, Tier, TierError};
+pub use tier::{Answer, Claim, Peers, Read, Record, Tier, TierError};

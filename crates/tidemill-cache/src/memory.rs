@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::birth::{Birth, PAST_MS};
 use crate::builder::{Builder, Rules};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -299,6 +300,10 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
         self.generations.strike(generation::hash(tag));
     }
 
+    pub(crate) fn invalidate_tag_hash(&self, hash: u32) {
+        self.generations.strike(hash);
+    }
+
     /// Makes every entry absent, at once.
     pub fn invalidate_all(&self) {
         self.generations.strike_everything();
@@ -439,18 +444,6 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
     }
 }
 
-/// What a cache's origin counts as, so that a tier may bring values older than the cache: eight years.
-const PAST_MS: u64 = 1 << 38;
-
 fn overflows(tags: Option<&Tags>) -> bool {
     tags.is_some_and(Tags::overflowed)
-}
-
-/// When a value came to be: its life is counted from the beginning of its load, and so are invalidations.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Birth {
-    pub(crate) at_ms: u64,
-    pub(crate) generation: u64,
-    /// A life that came with it from a tier below; zero is for ever.
-    pub(crate) ttl: Option<Duration>,
 }

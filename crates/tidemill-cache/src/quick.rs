@@ -114,6 +114,9 @@ impl<K, V> Lifecycle<K, Timed<V>> for Watch<K, V> {
             return;
         }
         self.0.count();
+        if self.0.listener.is_none() && entry.tags.is_none() && !std::mem::needs_drop::<(K, V)>() {
+            return;
+        }
         if evicted.listener.is_none() {
             evicted.listener = self.0.listener.clone();
         }
