@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::flight::Board;
 use crate::generation;
+use crate::glob;
 use crate::layer::Layer;
 use crate::lifetime::millis;
 use crate::memory::{Found, Memory};
@@ -178,6 +179,32 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
             }
         }
         self.0.board.forget(key, || self.0.memory.remove(key));
+    }
+
+    /// Takes every key that matches out of every tier, in steps: `*` is any bytes, `?` one byte, and a backslash takes the
+    /// next byte as it is. Loads that began before publish nothing. It walks all keys: a tag is the cheaper way.
+    ///
+    /// # Errors
+    /// `Config` without a `codec`, which says what a key looks like, or with a pattern of more than 4096 bytes.
+    pub async fn remove_matching(&self, pattern: &str) -> Result<(), Error> {
+        let Some(codec) = &self.0.codec else {
+            return Err(Error::config("codec", "is needed to match keys: give the builder one".to_owned()));
+        };
+        if pattern.len() > 4096 {
+            return Err(Error::config("pattern", format!("{} bytes are more than 4096", pattern.len())));
+        }
+        for layer in self.0.layers.iter().rev() {
+            layer.remove_matching(pattern.as_bytes()).await;
+        }
+        let test = |key: &K| glob::matches(pattern.as_bytes(), &codec.key(key));
+        // First those who might still publish, then what is published.
+        for key in self.0.board.keys().iter().filter(|key| test(key)) {
+            self.0.board.forget(key, || {});
+        }
+        for key in self.0.memory.keys_that(test) {
+            self.0.board.forget(&key, || self.0.memory.remove(&key));
+        }
+        Ok(())
     }
 
     /// Makes every entry with this tag absent, in every tier, whatever their number.

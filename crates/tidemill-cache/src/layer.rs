@@ -92,6 +92,20 @@ impl Layer {
         }
     }
 
+    /// A sweep takes its time, so only its steps are bounded, by the tier. One that failed is owed as everything.
+    pub(crate) async fn remove_matching(&self, pattern: &[u8]) {
+        let admitted = lock(&self.breaker).admit(self.clock.now());
+        if admitted && self.tier.remove_matching(pattern).await.is_ok() {
+            lock(&self.breaker).succeeded();
+            return;
+        }
+        if admitted {
+            self.counts.failures.fetch_add(1, Ordering::Relaxed);
+            lock(&self.breaker).failed(self.clock.now());
+        }
+        lock(&self.owed).everything = true;
+    }
+
     pub(crate) async fn invalidate_tag(&self, tag: u32) {
         if self.ask(self.tier.invalidate_tag(tag)).await.is_none() {
             let mut owed = lock(&self.owed);

@@ -26,6 +26,7 @@ mod entry;
 mod error;
 mod flight;
 mod generation;
+mod glob;
 mod layer;
 mod lifetime;
 mod load;

@@ -424,6 +424,16 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
         }
     }
 
+    pub(crate) fn keys_that(&self, test: impl Fn(&K) -> bool) -> Vec<K> {
+        let mut keys = Vec::new();
+        self.store.scan(|key, _| {
+            if test(&key) {
+                keys.push(key);
+            }
+        });
+        keys
+    }
+
     /// Each key and value that is within its life, in no order; holds no lock for long.
     pub fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
         self.store.scan(|key, entry| {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::duration;
 use crate::error::Error;
+use crate::glob;
 use crate::lifetime::millis;
 use crate::tier::{Answer, Claim, Peers, Read, Record, Tier};
 
@@ -216,6 +217,11 @@ impl Tier for Redis {
             let mut connection = self.link.connection()?;
             Ok(::redis::cmd("DEL").arg(self.key(key)).query_async(&mut connection).await?)
         })
+    }
+
+    fn remove_matching<'a>(&'a self, pattern: &'a [u8]) -> Answer<'a, u64> {
+        let pattern = [glob::escaped(&self.prefix), glob::for_redis(pattern)].concat();
+        Box::pin(async move { self.link.sweep(&pattern).await })
     }
 
     fn invalidate_tag(&self, tag: u32) -> Answer<'_, ()> {

@@ -33,6 +33,10 @@ pub trait Tier: Send + Sync + 'static {
     /// Makes all records with this tag absent.
     fn invalidate_tag(&self, tag: u32) -> Answer<'_, ()>;
 
+    /// Forgets every key that matches, and every claim on one, in steps: `*` is any bytes, `?` one byte, and a
+    /// backslash takes the next byte as it is. Keys that come meanwhile may stay.
+    fn remove_matching<'a>(&'a self, pattern: &'a [u8]) -> Answer<'a, u64>;
+
     /// Makes all records absent.
     fn invalidate_all(&self) -> Answer<'_, ()>;
 

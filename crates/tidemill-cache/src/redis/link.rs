@@ -94,6 +94,29 @@ impl Link {
         Ok(answer.await.map_err(|_| Disconnected)??)
     }
 
+    /// Removes what matches, some hundred keys at a time; returns how many.
+    pub(super) async fn sweep(
+        &self,
+        pattern: &[u8],
+    ) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+        let (mut cursor, mut removed) = (0_u64, 0);
+        loop {
+            let mut connection = self.connection()?;
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(500);
+            let (next, mut keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
+            // A pattern of everything matches the counter too, which must stay.
+            keys.retain(|key| *key != self.shared.counter);
+            if !keys.is_empty() {
+                removed += redis::cmd("UNLINK").arg(keys).query_async::<u64>(&mut connection).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(removed);
+            }
+        }
+    }
+
     pub(super) fn generation(&self) -> u64 {
         lock(&self.shared.strikes).current()
     }

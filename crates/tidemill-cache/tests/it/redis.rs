@@ -61,6 +61,7 @@ async fn a_redis_tier_is_shared_and_survives_what_servers_do() {
     what_one_loads_the_other_finds(&url).await;
     a_change_reaches_the_other(&url).await;
     tags_reach_the_other(&url).await;
+    patterns_reach_the_other(&url).await;
     a_removal_ends_anothers_load(&url).await;
     what_counts_for_nobody_is_replaced(&url).await;
     four_processes_load_once(&url).await;
@@ -105,6 +106,25 @@ async fn tags_reach_the_other(url: &str) {
     eventually("the new value", async || one.get(&1).await.as_deref() == Some("new")).await;
     one.invalidate_all().await;
     eventually("the push", async || other.get(&11).await.is_none()).await;
+}
+
+async fn patterns_reach_the_other(url: &str) {
+    // A prefix that would be a pattern itself.
+    let (one, other) = (cache(url, "p[a]*:"), cache(url, "p[a]*:"));
+    up(&one).await;
+    up(&other).await;
+    for key in 1000..2000 {
+        one.insert(key, "old".to_owned()).await;
+    }
+    for key in [1000, 1100, 1199] {
+        eventually("the value", async || other.get(&key).await.is_some()).await;
+    }
+    one.remove_matching("11??").await.unwrap();
+    for key in [1100, 1199] {
+        assert!(one.get(&key).await.is_none());
+        eventually("the push", async || other.get(&key).await.is_none()).await;
+    }
+    assert!(one.get(&1000).await.is_some() && other.get(&1000).await.is_some());
 }
 
 async fn a_removal_ends_anothers_load(url: &str) {
