@@ -63,9 +63,6 @@ const EXPIRED: usize = 5;
 const REMOVED: usize = 6;
 const INVALIDATED: usize = 7;
 
-/// Entries that one step of a shrink evicts, about: tens of microseconds under each of the store's locks.
-const STEP: u64 = 4096;
-
 /// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<V> {
@@ -361,19 +358,10 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
             return Err(Error::config("capacity", format!("{capacity} is not within 1 to 2^48")));
         }
         let _one_at_a_time = lock(&self.resizing);
-        let unsupported = || Error::unsupported(S::NAME, "change its capacity while it runs");
-        // From what is inside, not from the old bound: room that nobody uses costs no step.
-        let mut bound = self.store.weight().min(self.store.capacity());
-        if capacity < bound {
-            let step = self.store.weight().div_ceil(self.store.entries().max(1)).saturating_mul(STEP).max(1);
-            while bound > capacity.saturating_add(step) {
-                bound -= step;
-                if !self.store.set_capacity(bound) {
-                    return Err(unsupported());
-                }
-            }
+        if self.store.set_capacity(capacity) {
+            return Ok(());
         }
-        if self.store.set_capacity(capacity) { Ok(()) } else { Err(unsupported()) }
+        Err(Error::unsupported(S::NAME, "change its capacity while it runs"))
     }
 
     /// The capacity now.
