@@ -1,7 +1,7 @@
 //! The whole cache: memory first, then one flight through the tiers below and the loader.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::flight::Board;
 use crate::generation;
+use crate::glob;
 use crate::layer::Layer;
 use crate::lifetime::millis;
 use crate::memory::{Found, Memory};
@@ -19,6 +20,7 @@ use crate::quick::Quick;
 use crate::stats::{CacheStats, LoadStats};
 use crate::store::{Key, Store, Value};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::tier::Peers;
 
 /// Loads each key once, whoever asks at the same time, through every tier.
 ///
@@ -90,7 +92,7 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
         layers: Vec<Layer>,
         codec: Option<Box<dyn Codec<K, V>>>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let cache = Self(Arc::new(Inner {
             memory,
             board: Board::new(),
             layers,
@@ -101,7 +103,10 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
             max_refreshes: config.max_refreshes,
             refreshes: Mutex::new(JoinSet::new()),
             counts: Counts::default(),
-        }))
+        }));
+        let weak: Weak<Inner<K, V, S>> = Arc::downgrade(&cache.0);
+        cache.0.layers.iter().for_each(|layer| layer.listen(weak.clone()));
+        cache
     }
 
     /// The first tier, for whatever needs no waiting: resizing, lives, a look without a load.
@@ -176,6 +181,32 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
         self.0.board.forget(key, || self.0.memory.remove(key));
     }
 
+    /// Takes every key that matches out of every tier, in steps: `*` is any bytes, `?` one byte, and a backslash takes the
+    /// next byte as it is. Loads that began before publish nothing. It walks all keys: a tag is the cheaper way.
+    ///
+    /// # Errors
+    /// `Config` without a `codec`, which says what a key looks like, or with a pattern of more than 4096 bytes.
+    pub async fn remove_matching(&self, pattern: &str) -> Result<(), Error> {
+        let Some(codec) = &self.0.codec else {
+            return Err(Error::config("codec", "is needed to match keys: give the builder one".to_owned()));
+        };
+        if pattern.len() > 4096 {
+            return Err(Error::config("pattern", format!("{} bytes are more than 4096", pattern.len())));
+        }
+        for layer in self.0.layers.iter().rev() {
+            layer.remove_matching(pattern.as_bytes()).await;
+        }
+        let test = |key: &K| glob::matches(pattern.as_bytes(), &codec.key(key));
+        // First those who might still publish, then what is published.
+        for key in self.0.board.keys().iter().filter(|key| test(key)) {
+            self.0.board.forget(key, || {});
+        }
+        for key in self.0.memory.keys_that(test) {
+            self.0.board.forget(&key, || self.0.memory.remove(&key));
+        }
+        Ok(())
+    }
+
     /// Makes every entry with this tag absent, in every tier, whatever their number.
     pub async fn invalidate_tag(&self, tag: &(impl std::hash::Hash + ?Sized)) {
         let hash = generation::hash(tag);
@@ -240,6 +271,24 @@ pub struct Report {
     pub ended: usize,
     /// Refreshes that were given up at the deadline.
     pub given_up: usize,
+}
+
+/// What another process changed is no longer ours, nor is a load of it that runs.
+impl<K: Key, V: Value, S: Store<K, V>> Peers for Inner<K, V, S> {
+    fn changed(&self, key: &[u8]) {
+        match self.codec.as_ref().and_then(|codec| codec.parse_key(key)) {
+            Some(key) => _ = self.board.forget(&key, || self.memory.remove(&key)),
+            None => self.changed_everything(),
+        }
+    }
+
+    fn changed_tag(&self, tag: u32) {
+        self.memory.invalidate_tag_hash(tag);
+    }
+
+    fn changed_everything(&self) {
+        self.memory.invalidate_all();
+    }
 }
 
 impl<K: Key, V: Value, S: Store<K, V>> Clone for Cache<K, V, S> {

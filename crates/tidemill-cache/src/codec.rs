@@ -1,6 +1,7 @@
 //! How keys and values become bytes for the tiers below memory.
 
 use std::fmt::Display;
+use std::str::FromStr;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -9,6 +10,9 @@ use serde::{Serialize, de::DeserializeOwned};
 pub trait Codec<K, V>: Send + Sync + 'static {
     /// The key's bytes.
     fn key(&self, key: &K) -> Vec<u8>;
+
+    /// The key of these bytes; `None` when they are none. Another process's change of such a key makes everything absent.
+    fn parse_key(&self, bytes: &[u8]) -> Option<K>;
 
     /// The value's bytes; `None` when it cannot be encoded, and is then kept in memory alone.
     fn encode(&self, value: &V) -> Option<Vec<u8>>;
@@ -21,9 +25,13 @@ pub trait Codec<K, V>: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
-impl<K: Display, V: Serialize + DeserializeOwned> Codec<K, V> for Json {
+impl<K: Display + FromStr, V: Serialize + DeserializeOwned> Codec<K, V> for Json {
     fn key(&self, key: &K) -> Vec<u8> {
         key.to_string().into_bytes()
+    }
+
+    fn parse_key(&self, bytes: &[u8]) -> Option<K> {
+        std::str::from_utf8(bytes).ok()?.parse().ok()
     }
 
     fn encode(&self, value: &V) -> Option<Vec<u8>> {

@@ -43,7 +43,7 @@ pub struct Config {
     /// How long a tier that failed five times in a row is not asked. Default `"1s"`.
     #[serde(with = "duration")]
     pub tier_rest: Duration,
-    /// Generations that tags share, a power of two; two tags that meet in one are invalidated together. Default 4096.
+    /// Generations that tags share, a power of two up to 4096; two tags that meet in one are invalidated together. Default 4096.
     pub tag_slots: usize,
     /// Seed of the jitter. Default 0.
     pub seed: u64,
@@ -108,10 +108,10 @@ impl Config {
         if self.max_refreshes > 1 << 16 {
             return Err(Error::config("max_refreshes", format!("{} is above 65536", self.max_refreshes)));
         }
-        if !self.tag_slots.is_power_of_two() || self.tag_slots > 1 << 20 {
+        if !self.tag_slots.is_power_of_two() || self.tag_slots > 4096 {
             return Err(Error::config(
                 "tag_slots",
-                format!("{} is no power of two up to 2^20", self.tag_slots),
+                format!("{} is no power of two up to 4096", self.tag_slots),
             ));
         }
         Ok(())

@@ -98,6 +98,11 @@ impl<K: Hash + Eq + Clone, T: Clone> Board<K, T> {
         then()
     }
 
+    /// The keys whose flights run.
+    pub(crate) fn keys(&self) -> Vec<K> {
+        self.shards.iter().flat_map(|shard| lock(shard).keys().cloned().collect::<Vec<K>>()).collect()
+    }
+
     /// Flights that run (a gauge).
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()

@@ -2,14 +2,14 @@
 //! not be removed.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::stats::TierStats;
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
-use crate::tier::{Answer, Claim, Read, Record, Tier};
+use crate::tier::{Answer, Claim, Peers, Read, Record, Tier};
 
 /// Keys whose removal is owed; beyond, everything is.
 const MAX_OWED: usize = 4096;
@@ -53,6 +53,10 @@ impl Layer {
         self.tier.generation()
     }
 
+    pub(crate) fn listen(&self, peers: Weak<dyn Peers>) {
+        self.tier.listen(peers);
+    }
+
     /// `None`: it failed, or nobody asked it.
     pub(crate) async fn read(&self, key: &[u8], claim: bool) -> Option<Read> {
         if !self.settle(key).await {
@@ -86,6 +90,20 @@ impl Layer {
         if self.ask(self.tier.remove(key)).await.is_none() {
             self.owe_key(key);
         }
+    }
+
+    /// A sweep takes its time, so only its steps are bounded, by the tier. One that failed is owed as everything.
+    pub(crate) async fn remove_matching(&self, pattern: &[u8]) {
+        let admitted = lock(&self.breaker).admit(self.clock.now());
+        if admitted && self.tier.remove_matching(pattern).await.is_ok() {
+            lock(&self.breaker).succeeded();
+            return;
+        }
+        if admitted {
+            self.counts.failures.fetch_add(1, Ordering::Relaxed);
+            lock(&self.breaker).failed(self.clock.now());
+        }
+        lock(&self.owed).everything = true;
     }
 
     pub(crate) async fn invalidate_tag(&self, tag: u32) {

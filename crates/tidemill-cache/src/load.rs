@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::birth::Birth;
 use crate::cache::{Inner, Landed};
 use crate::error::Error;
 use crate::flight::{Arrival, Lead, Seat};
 use crate::layer::Layer;
 use crate::lifetime::millis;
-use crate::memory::{Birth, Found};
+use crate::memory::Found;
 use crate::store::{Key, Store, Value};
 use crate::sync::{Ordering, lock};
 use crate::tier::{Claim, Read, Record};

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::birth::{Birth, PAST_MS};
 use crate::builder::{Builder, Rules};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -61,9 +62,6 @@ const INSERTS: usize = 4;
 const EXPIRED: usize = 5;
 const REMOVED: usize = 6;
 const INVALIDATED: usize = 7;
-
-/// Entries that one step of a shrink evicts, about: tens of microseconds under each of the store's locks.
-const STEP: u64 = 4096;
 
 /// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,6 +297,10 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
         self.generations.strike(generation::hash(tag));
     }
 
+    pub(crate) fn invalidate_tag_hash(&self, hash: u32) {
+        self.generations.strike(hash);
+    }
+
     /// Makes every entry absent, at once.
     pub fn invalidate_all(&self) {
         self.generations.strike_everything();
@@ -356,19 +358,10 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
             return Err(Error::config("capacity", format!("{capacity} is not within 1 to 2^48")));
         }
         let _one_at_a_time = lock(&self.resizing);
-        let unsupported = || Error::unsupported(S::NAME, "change its capacity while it runs");
-        // From what is inside, not from the old bound: room that nobody uses costs no step.
-        let mut bound = self.store.weight().min(self.store.capacity());
-        if capacity < bound {
-            let step = self.store.weight().div_ceil(self.store.entries().max(1)).saturating_mul(STEP).max(1);
-            while bound > capacity.saturating_add(step) {
-                bound -= step;
-                if !self.store.set_capacity(bound) {
-                    return Err(unsupported());
-                }
-            }
+        if self.store.set_capacity(capacity) {
+            return Ok(());
         }
-        if self.store.set_capacity(capacity) { Ok(()) } else { Err(unsupported()) }
+        Err(Error::unsupported(S::NAME, "change its capacity while it runs"))
     }
 
     /// The capacity now.
@@ -419,6 +412,16 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
         }
     }
 
+    pub(crate) fn keys_that(&self, test: impl Fn(&K) -> bool) -> Vec<K> {
+        let mut keys = Vec::new();
+        self.store.scan(|key, _| {
+            if test(&key) {
+                keys.push(key);
+            }
+        });
+        keys
+    }
+
     /// Each key and value that is within its life, in no order; holds no lock for long.
     pub fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
         self.store.scan(|key, entry| {
@@ -439,18 +442,6 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
     }
 }
 
-/// What a cache's origin counts as, so that a tier may bring values older than the cache: eight years.
-const PAST_MS: u64 = 1 << 38;
-
 fn overflows(tags: Option<&Tags>) -> bool {
     tags.is_some_and(Tags::overflowed)
-}
-
-/// When a value came to be: its life is counted from the beginning of its load, and so are invalidations.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Birth {
-    pub(crate) at_ms: u64,
-    pub(crate) generation: u64,
-    /// A life that came with it from a tier below; zero is for ever.
-    pub(crate) ttl: Option<Duration>,
 }

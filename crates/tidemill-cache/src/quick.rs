@@ -9,6 +9,11 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 use crate::entry::{Cause, Listener, Timed};
 use crate::store::{EvictionSink, Key, Store, Value};
 
+/// Entries of a shard, at most about: a shrink holds its lock while it evicts a part of them.
+const SHARD: usize = 1 << 15;
+/// Entries that one step of a shrink evicts from a shard, about: half a millisecond.
+const STEP: u64 = 10_000;
+
 /// Entries in quick_cache's shards: hits take a shard's read lock and write one counter of the entry.
 pub struct Quick<K, V>(
     Cache<K, Timed<V>, ByWeight, foldhash::fast::RandomState, Watch<K, V>>,
@@ -20,6 +25,9 @@ impl<K: Key, V: Value> Store<K, V> for Quick<K, V> {
 
     fn with_capacity(capacity: u64, entries: usize, sink: EvictionSink<K, V>) -> Self {
         let mut options = OptionsBuilder::new();
+        if entries > 8 * SHARD {
+            options.shards(entries / SHARD);
+        }
         let options = options.estimated_items_capacity(entries).weight_capacity(capacity).build();
         let Ok(options) = options else { unreachable!("both of the options it needs are given") };
         let watch = Watch(sink.clone());
@@ -76,6 +84,15 @@ impl<K: Key, V: Value> Store<K, V> for Quick<K, V> {
     }
 
     fn set_capacity(&self, capacity: u64) -> bool {
+        // From what is inside, not from the old bound: room that nobody uses costs no step.
+        let (weight, shards) = (self.0.weight(), self.0.num_shards() as u64);
+        let average = weight.div_ceil(self.entries().max(1)).max(1);
+        let step = average.saturating_mul(STEP * shards);
+        let mut bound = weight.min(self.0.capacity());
+        while bound > capacity.saturating_add(step) {
+            bound -= step;
+            self.0.set_capacity(bound);
+        }
         self.0.set_capacity(capacity);
         true
     }
@@ -114,6 +131,9 @@ impl<K, V> Lifecycle<K, Timed<V>> for Watch<K, V> {
             return;
         }
         self.0.count();
+        if self.0.listener.is_none() && entry.tags.is_none() && !std::mem::needs_drop::<(K, V)>() {
+            return;
+        }
         if evicted.listener.is_none() {
             evicted.listener = self.0.listener.clone();
         }

@@ -54,7 +54,7 @@ pub trait Store<K: Key, V: Value>: Sized + Send + Sync + 'static {
     /// The bound of [`weight`](Self::weight).
     fn capacity(&self) -> u64;
 
-    /// Changes the bound and evicts what is over it. `false`: it cannot.
+    /// Changes the bound and evicts what is over it, in steps that block nobody for long. `false`: it cannot.
     fn set_capacity(&self, capacity: u64) -> bool;
 
     /// Does now what it puts off, if anything.

@@ -1,6 +1,7 @@
 //! A tier below memory: what it is asked, in bytes, and what it may answer.
 
 use std::pin::Pin;
+use std::sync::Weak;
 use std::time::Duration;
 
 /// What a tier's methods return.
@@ -32,16 +33,33 @@ pub trait Tier: Send + Sync + 'static {
     /// Makes all records with this tag absent.
     fn invalidate_tag(&self, tag: u32) -> Answer<'_, ()>;
 
+    /// Forgets every key that matches, and every claim on one, in steps: `*` is any bytes, `?` one byte, and a
+    /// backslash takes the next byte as it is. Keys that come meanwhile may stay.
+    fn remove_matching<'a>(&'a self, pattern: &'a [u8]) -> Answer<'a, u64>;
+
     /// Makes all records absent.
     fn invalidate_all(&self) -> Answer<'_, ()>;
 
     /// What a load that begins now has to say when it ends.
     fn generation(&self) -> u64;
 
+    /// Whom to tell what other processes change, from now on. Of a tier that nobody else writes, nothing.
+    fn listen(&self, _peers: Weak<dyn Peers>) {}
+
     /// Entries and bytes, where that is known without asking anybody.
     fn size(&self) -> (u64, u64) {
         (0, 0)
     }
+}
+
+/// The tiers above, which forget what another process has changed. None of these waits.
+pub trait Peers: Send + Sync {
+    /// This key.
+    fn changed(&self, key: &[u8]);
+    /// Whatever has a tag whose hash has these low twelve bits.
+    fn changed_tag(&self, tag: u32);
+    /// Perhaps everything.
+    fn changed_everything(&self);
 }
 
 /// What a tier has for a key.

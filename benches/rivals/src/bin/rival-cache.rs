@@ -127,7 +127,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn shrink(rounds: &Rounds) -> Result<(), Box<dyn Error>> {
     let (mut foyer_ms, mut quick_ms) = (Samples::new(), Samples::new());
-    let cpu = Rounds::new(1).warm_up(0).clock(Clock::ThreadCpu);
+    // Of the process, for foyer evicts on threads of its own.
+    let cpu = Rounds::new(1).warm_up(0).clock(Clock::ProcessCpu);
     for _ in 0..rounds.count().min(7) {
         let (foyer, quick) = (foyer(MILLION), quick(MILLION));
         for key in 0..MILLION as u64 {

@@ -6,6 +6,10 @@ mod conformance;
 mod load;
 mod memory;
 mod model;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod redis_server;
 mod tiers;
 
 use std::time::Duration;

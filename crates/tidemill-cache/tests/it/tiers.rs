@@ -96,6 +96,15 @@ impl Tier for Shared {
         self.answer(|slots| drop(slots.remove(key)))
     }
 
+    fn remove_matching<'a>(&'a self, pattern: &'a [u8]) -> Answer<'a, u64> {
+        assert_eq!(pattern, b"1*");
+        self.answer(|slots| {
+            let before = slots.len();
+            slots.retain(|key, _| !key.starts_with(b"1"));
+            (before - slots.len()) as u64
+        })
+    }
+
     fn invalidate_tag(&self, _tag: u32) -> Answer<'_, ()> {
         self.answer(HashMap::clear)
     }
@@ -325,4 +334,35 @@ async fn a_shorter_life_is_kept_against_a_tier() {
     }
     other.memory().set_ttl(100 * SECOND);
     assert_eq!(ask(&other, &loads, "new").await, "new");
+}
+
+#[tokio::test]
+async fn a_pattern_reaches_every_tier_and_the_loads_that_run() {
+    let shared = Shared::default();
+    let (cache, _) = cache(&[&shared], Config::default());
+    for key in [1, 12, 21] {
+        cache.insert(key, "old".to_owned()).await;
+    }
+    let (begun, go) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let slow = {
+        let (cache, begun, go) = (cache.clone(), Arc::clone(&begun), Arc::clone(&go));
+        tokio::spawn(async move {
+            let load = move |_| async move {
+                begun.notify_one();
+                go.notified().await;
+                Ok::<_, io::Error>("old".to_owned())
+            };
+            cache.get_or_load(&13, load).await.unwrap()
+        })
+    };
+    begun.notified().await;
+    cache.remove_matching("1*").await.unwrap();
+    go.notify_one();
+    assert_eq!(slow.await.unwrap(), "old");
+    for (key, there) in [(1, false), (12, false), (13, false), (21, true)] {
+        assert_eq!(cache.get(&key).await.is_some(), there, "{key}");
+        assert_eq!(shared.has(&key.to_string()), there, "{key}");
+    }
+    let error = cache.remove_matching(&"x".repeat(5000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
 }

@@ -1,0 +1,247 @@
+//! The shared tier: a Redis server, with claims so that one process loads, and pushes so that the others forget.
+
+use std::fmt;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ::redis::{Client, ProtocolVersion};
+use serde::{Deserialize, Serialize};
+
+use crate::config::duration;
+use crate::error::Error;
+use crate::glob;
+use crate::lifetime::millis;
+use crate::tier::{Answer, Claim, Peers, Read, Record, Tier};
+
+mod link;
+mod script;
+mod slot;
+mod strikes;
+
+use link::Link;
+use slot::Slot;
+
+/// Settings of a [`Redis`] tier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedisConfig {
+    /// `redis://[user:password@]host:port/db`, or `rediss://` for TLS. Default `redis://127.0.0.1:6379`.
+    pub url: RedisUrl,
+    /// What all keys begin with; a cache of its own needs a prefix of its own. Default `"tidemill:"`.
+    pub prefix: String,
+    /// How long a process may load before another does: longer than a load takes. Default `"30s"`.
+    #[serde(with = "duration")]
+    pub claim: Duration,
+    /// How long an answer may take. Default `"250ms"`.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            url: RedisUrl("redis://127.0.0.1:6379".to_owned()),
+            prefix: "tidemill:".to_owned(),
+            claim: Duration::from_secs(30),
+            timeout: Duration::from_millis(250),
+        }
+    }
+}
+
+/// An address that may hold a password: it prints as `***`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct RedisUrl(String);
+
+impl From<String> for RedisUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for RedisUrl {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str("***")
+    }
+}
+
+/// A Redis server that several processes share. Needs the feature `redis`, Redis 6 or later, and a tokio runtime.
+///
+/// **Coherence.** The server tells each process what others write or remove (RESP3 tracking of the prefix), and its memory
+/// tier forgets it: a stale read after a change ends one push later. A lost connection empties the memory tier at once
+/// and again when it is back; what is loaded in between is believed for its life, at most until then. Ages are those of the
+/// machines' wall clocks.
+///
+/// **One load.** A miss puts a claim into the key itself. While it stands, other processes wait; only its holder may put the
+/// value there, and a removal takes it away, so that a load never comes after a later removal.
+pub struct Redis {
+    link: Link,
+    prefix: Vec<u8>,
+    claim_ms: u64,
+    claims: AtomicU64,
+    process: u64,
+}
+
+impl Redis {
+    /// Begins to connect, and goes on doing so when the connection is lost; an unreachable server is no error.
+    ///
+    /// # Errors
+    /// `Config` when the address is none.
+    pub fn connect(config: &RedisConfig) -> Result<Self, Error> {
+        if config.prefix.is_empty() || config.prefix.len() > 256 {
+            return Err(Error::config("prefix", "must have 1 to 256 bytes".to_owned()));
+        }
+        if config.claim.is_zero() || config.timeout.is_zero() {
+            return Err(Error::config("claim", "and `timeout` must be longer than nothing".to_owned()));
+        }
+        // Not the library's own message, which may quote the address and so the password.
+        let bad = |_| Error::config("url", "is no redis:// or rediss:// address".to_owned());
+        let client = Client::open(config.url.0.as_str()).map_err(bad)?;
+        let info = client.get_connection_info().clone();
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
+        let process = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+        let prefix = config.prefix.clone().into_bytes();
+        Ok(Self {
+            link: Link::start(client, prefix.clone(), config.timeout, process & 0xFF_FFFF),
+            prefix,
+            claim_ms: millis(config.claim).max(1),
+            claims: AtomicU64::new(0),
+            process,
+        })
+    }
+
+    fn key(&self, key: &[u8]) -> Vec<u8> {
+        [&self.prefix[..], key].concat()
+    }
+
+    fn next_claim(&self) -> Claim {
+        let number = self.claims.fetch_add(1, Ordering::Relaxed);
+        Claim(u128::from(self.process) << 64 | u128::from(number))
+    }
+
+    /// `None`: absent, for it is of another version, struck, or past its life.
+    fn judge(&self, bytes: &[u8]) -> Option<Read> {
+        match slot::decode(bytes, now_ms()) {
+            Slot::Claimed => Some(Read::Claimed),
+            Slot::Value { record, generation } => {
+                let lives = record.life.is_none_or(|life| record.age < life);
+                let valid = lives && self.link.is_valid(generation, &record.tags);
+                valid.then_some(Read::Found(record))
+            }
+            Slot::Unknown => None,
+        }
+    }
+}
+
+impl Tier for Redis {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn read<'a>(&'a self, key: &'a [u8], claim: bool) -> Answer<'a, Read> {
+        Box::pin(async move {
+            let key = self.key(key);
+            let there = self.link.get(key.clone()).await?;
+            self.link.settled().await;
+            if let Some(bytes) = there {
+                if let Some(read) = self.judge(&bytes) {
+                    return Ok(read);
+                }
+                if !claim {
+                    return Ok(Read::Absent(None));
+                }
+                // What counts for nobody makes room for a claim, unless it has changed since.
+                let mut connection = self.link.connection()?;
+                let () = script::RELEASE.key(&key[..]).arg(&bytes[..]).invoke_async(&mut connection).await?;
+            }
+            if !claim {
+                return Ok(Read::Absent(None));
+            }
+            let claim = self.next_claim();
+            let mut connection = self.link.connection()?;
+            let mut script = script::CLAIM.key(&key[..]);
+            let there: Option<Vec<u8>> =
+                script.arg(slot::claim(claim)).arg(self.claim_ms).invoke_async(&mut connection).await?;
+            Ok(match there {
+                None => Read::Absent(Some(claim)),
+                // Somebody was faster; what it wrote may be judged at the next look.
+                Some(bytes) => self.judge(&bytes).unwrap_or(Read::Claimed),
+            })
+        })
+    }
+
+    fn write<'a>(&'a self, key: &'a [u8], record: Record, claim: Option<Claim>) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let key = self.key(key);
+            let left = record.life.map(|life| life.saturating_sub(record.age));
+            if left.is_some_and(|left| left < Duration::from_millis(1)) {
+                return Ok(false);
+            }
+            // 0 is for ever.
+            let left_ms = left.map_or(0, millis);
+            let bytes = slot::encode(&record, now_ms());
+            let mut connection = self.link.connection()?;
+            let Some(claim) = claim else {
+                let mut set = ::redis::cmd("SET");
+                set.arg(&key[..]).arg(bytes);
+                if left_ms > 0 {
+                    set.arg("PX").arg(left_ms);
+                }
+                let () = set.query_async(&mut connection).await?;
+                return Ok(true);
+            };
+            let mut script = script::FILL.key(&key[..]);
+            Ok(script.arg(slot::claim(claim)).arg(bytes).arg(left_ms).invoke_async(&mut connection).await?)
+        })
+    }
+
+    fn release<'a>(&'a self, key: &'a [u8], claim: Claim) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut connection = self.link.connection()?;
+            let script_key = self.key(key);
+            let mut script = script::RELEASE.key(&script_key[..]);
+            Ok(script.arg(slot::claim(claim)).invoke_async(&mut connection).await?)
+        })
+    }
+
+    fn remove<'a>(&'a self, key: &'a [u8]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut connection = self.link.connection()?;
+            Ok(::redis::cmd("DEL").arg(self.key(key)).query_async(&mut connection).await?)
+        })
+    }
+
+    fn remove_matching<'a>(&'a self, pattern: &'a [u8]) -> Answer<'a, u64> {
+        let pattern = [glob::escaped(&self.prefix), glob::for_redis(pattern)].concat();
+        Box::pin(async move { self.link.sweep(&pattern).await })
+    }
+
+    fn invalidate_tag(&self, tag: u32) -> Answer<'_, ()> {
+        Box::pin(async move { self.link.strike(&(tag % strikes::SLOTS).to_string()).await })
+    }
+
+    fn invalidate_all(&self) -> Answer<'_, ()> {
+        Box::pin(self.link.strike(strikes::EVERYTHING))
+    }
+
+    fn generation(&self) -> u64 {
+        self.link.generation()
+    }
+
+    fn listen(&self, peers: Weak<dyn Peers>) {
+        self.link.listen(peers);
+    }
+}
+
+/// Wall-clock time, as all machines have it.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}

@@ -1,0 +1,263 @@
+//! The Redis tier on a server of our own: coherence, one load over processes, a killed and a frozen server.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tidemill_cache::{Cache, Config, ErrorKind, Json, Memory, Redis, RedisConfig};
+
+use crate::SECOND;
+use crate::redis_server::Server;
+
+type Prices = Cache<u64, String>;
+
+fn cache(url: &str, prefix: &str) -> Prices {
+    let redis = RedisConfig {
+        url: url.to_owned().into(),
+        prefix: prefix.to_owned(),
+        timeout: Duration::from_secs(5),
+        ..RedisConfig::default()
+    };
+    // Patient, for a test machine may be busy.
+    let config =
+        Config { tier_timeout: 5 * SECOND, tier_rest: Duration::from_millis(50), ..Config::default() };
+    let memory = Memory::builder(config)
+        .tags(|key: &u64, _: &String, tags| tags.add(if *key < 10 { "low" } else { "high" }));
+    Cache::builder(memory).codec(Json).tier(Redis::connect(&redis).unwrap()).build().unwrap()
+}
+
+async fn ask(cache: &Prices, key: u64, value: &str, loads: &Arc<AtomicU64>) -> String {
+    let (loads, value) = (Arc::clone(loads), value.to_owned());
+    let load = move |_| async move {
+        loads.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, io::Error>(value)
+    };
+    cache.get_or_load(&key, load).await.unwrap()
+}
+
+async fn eventually(what: &str, mut test: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !test().await {
+        assert!(began.elapsed() < 60 * SECOND, "{what} does not come");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Until its tier answers.
+async fn up(cache: &Prices) {
+    eventually("the connection", async || {
+        let before = cache.stats().tiers[0];
+        cache.insert(0, "up".to_owned()).await;
+        cache.stats().tiers[0].writes > before.writes
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_tier_is_shared_and_survives_what_servers_do() {
+    let Some(mut server) = Server::start() else { return };
+    let url = server.url();
+    what_one_loads_the_other_finds(&url).await;
+    a_change_reaches_the_other(&url).await;
+    tags_reach_the_other(&url).await;
+    patterns_reach_the_other(&url).await;
+    a_removal_ends_anothers_load(&url).await;
+    what_counts_for_nobody_is_replaced(&url).await;
+    four_processes_load_once(&url).await;
+    a_frozen_server_costs_time_and_no_error(&server).await;
+    a_killed_server_is_no_error(&mut server).await;
+}
+
+async fn what_one_loads_the_other_finds(url: &str) {
+    let (one, other, loads) = (cache(url, "a:"), cache(url, "a:"), Arc::default());
+    up(&one).await;
+    up(&other).await;
+    assert_eq!(ask(&one, 1, "a", &loads).await, "a");
+    assert_eq!(ask(&other, 1, "b", &loads).await, "a");
+    assert_eq!(loads.load(Ordering::Relaxed), 1);
+}
+
+async fn a_change_reaches_the_other(url: &str) {
+    let (one, other, loads) = (cache(url, "b:"), cache(url, "b:"), Arc::default());
+    up(&one).await;
+    up(&other).await;
+    ask(&one, 1, "old", &loads).await;
+    eventually("the old value", async || other.get(&1).await.as_deref() == Some("old")).await;
+    one.insert(1, "new".to_owned()).await;
+    eventually("the push", async || other.get(&1).await.as_deref() == Some("new")).await;
+    one.remove(&1).await;
+    eventually("the push", async || other.get(&1).await.is_none()).await;
+}
+
+async fn tags_reach_the_other(url: &str) {
+    let (one, other, loads) = (cache(url, "c:"), cache(url, "c:"), Arc::default());
+    up(&one).await;
+    up(&other).await;
+    for key in [1, 11] {
+        ask(&one, key, "old", &loads).await;
+        ask(&other, key, "old", &loads).await;
+    }
+    one.invalidate_tag("low").await;
+    assert_eq!(one.get(&1).await, None);
+    eventually("the push", async || other.get(&1).await.is_none()).await;
+    assert_eq!(other.get(&11).await.as_deref(), Some("old"));
+    assert_eq!(ask(&other, 1, "new", &loads).await, "new");
+    eventually("the new value", async || one.get(&1).await.as_deref() == Some("new")).await;
+    one.invalidate_all().await;
+    eventually("the push", async || other.get(&11).await.is_none()).await;
+}
+
+async fn patterns_reach_the_other(url: &str) {
+    // A prefix that would be a pattern itself.
+    let (one, other) = (cache(url, "p[a]*:"), cache(url, "p[a]*:"));
+    up(&one).await;
+    up(&other).await;
+    for key in 1000..2000 {
+        one.insert(key, "old".to_owned()).await;
+    }
+    for key in [1000, 1100, 1199] {
+        eventually("the value", async || other.get(&key).await.is_some()).await;
+    }
+    one.remove_matching("11??").await.unwrap();
+    for key in [1100, 1199] {
+        assert!(one.get(&key).await.is_none());
+        eventually("the push", async || other.get(&key).await.is_none()).await;
+    }
+    assert!(one.get(&1000).await.is_some() && other.get(&1000).await.is_some());
+}
+
+async fn a_removal_ends_anothers_load(url: &str) {
+    let (one, other, loads) = (cache(url, "d:"), cache(url, "d:"), Arc::default());
+    up(&one).await;
+    up(&other).await;
+    let (begun, go) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let slow = {
+        let (one, begun, go) = (one.clone(), Arc::clone(&begun), Arc::clone(&go));
+        tokio::spawn(async move {
+            let load = move |_| async move {
+                begun.notify_one();
+                go.notified().await;
+                Ok::<_, io::Error>("old".to_owned())
+            };
+            one.get_or_load(&1, load).await.unwrap()
+        })
+    };
+    begun.notified().await;
+    other.remove(&1).await;
+    go.notify_one();
+    assert_eq!(slow.await.unwrap(), "old");
+    assert_eq!(one.stats().tiers[0].writes_refused, 1);
+    assert_eq!(ask(&other, 1, "new", &loads).await, "new");
+}
+
+async fn what_counts_for_nobody_is_replaced(url: &str) {
+    let (one, loads) = (cache(url, "e:"), Arc::default());
+    up(&one).await;
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let () = redis::cmd("SET").arg("e:1").arg("somebody else's").query_async(&mut connection).await.unwrap();
+    assert_eq!(ask(&one, 1, "a", &loads).await, "a");
+    one.memory().remove(&1);
+    assert_eq!(ask(&one, 1, "b", &loads).await, "a", "it was written");
+}
+
+/// A thousand callers in each of four processes, on one cold key.
+async fn four_processes_load_once(url: &str) {
+    for round in 0..3 {
+        let prefix = format!("f{round}:");
+        let children: Vec<_> = (0..4)
+            .map(|_| {
+                let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
+                command.args(["redis::one_of_four_processes", "--exact", "--nocapture"]);
+                command.env("TIDEMILL_TEST_CHILD_URL", url).env("TIDEMILL_TEST_CHILD_PREFIX", &prefix);
+                command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let mut loads = 0;
+        for child in children {
+            let output = child.wait_with_output().await.unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success(), "{text}");
+            let line = text.lines().find_map(|line| line.split_once("LOADS=")).unwrap();
+            loads += line.1.trim().parse::<u64>().unwrap();
+        }
+        assert_eq!(loads, 1, "in round {round}");
+    }
+}
+
+/// A process that the test above starts; alone it has nothing to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_four_processes() {
+    let variable = |name: &str| std::env::var(name).ok();
+    let Some(url) = variable("TIDEMILL_TEST_CHILD_URL") else { return };
+    let cache = cache(&url, &variable("TIDEMILL_TEST_CHILD_PREFIX").unwrap());
+    up(&cache).await;
+    let loads: Arc<AtomicU64> = Arc::default();
+    let tasks: Vec<_> = (0..1000)
+        .map(|_| {
+            let (cache, loads) = (cache.clone(), Arc::clone(&loads));
+            tokio::spawn(async move {
+                let load = move |_| async move {
+                    loads.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    Ok::<_, io::Error>("a".to_owned())
+                };
+                cache.get_or_load(&42, load).await.unwrap()
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), "a");
+    }
+    println!("LOADS={}", loads.load(Ordering::Relaxed));
+}
+
+async fn a_frozen_server_costs_time_and_no_error(server: &Server) {
+    let redis = RedisConfig {
+        url: server.url().into(),
+        prefix: "g:".to_owned(),
+        timeout: Duration::from_millis(100),
+        ..RedisConfig::default()
+    };
+    let config = Config { tier_timeout: Duration::from_millis(100), ..Config::default() };
+    let one: Prices =
+        Cache::builder(config).codec(Json).tier(Redis::connect(&redis).unwrap()).build().unwrap();
+    up(&one).await;
+    let loads = Arc::default();
+    server.freeze(true);
+    for key in 100..120 {
+        assert_eq!(ask(&one, key, "a", &loads).await, "a");
+    }
+    assert!(one.stats().tiers[0].failures >= 1);
+    server.freeze(false);
+    up(&one).await;
+}
+
+/// While it is away both load for themselves; when it is back they agree again.
+async fn a_killed_server_is_no_error(server: &mut Server) {
+    let (one, other, loads) = (cache(&server.url(), "h:"), cache(&server.url(), "h:"), Arc::default());
+    up(&one).await;
+    up(&other).await;
+    ask(&one, 1, "old", &loads).await;
+    assert_eq!(ask(&other, 1, "?", &loads).await, "old");
+    server.kill();
+    eventually("the loss", async || other.memory().get(&1).is_none()).await;
+    assert_eq!(ask(&one, 2, "a", &loads).await, "a");
+    one.remove(&1).await;
+    server.restart();
+    up(&one).await;
+    up(&other).await;
+    assert_eq!(ask(&one, 1, "new", &loads).await, "new");
+    eventually("agreement", async || ask(&other, 1, "new", &loads).await == "new").await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_not_quoted() {
+    let config = RedisConfig { url: "http://user:secret@host".to_owned().into(), ..RedisConfig::default() };
+    assert!(!format!("{config:?}").contains("secret"));
+    assert!(!serde_json::to_string(&config).unwrap().contains("secret"));
+    let error = Redis::connect(&config).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+}
