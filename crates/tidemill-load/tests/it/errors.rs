@@ -69,7 +69,7 @@ fn who_does_not_answer_times_out_and_his_wait_counts() {
 #[test]
 fn what_never_found_a_connection_is_unsent_and_its_wait_counts() {
     let server = Server::start(|_, _| Act::Silence);
-    let summary = ten(&server.url(), |plan| plan.load.drain = Duration::from_millis(300));
+    let summary = ten(&server.url(), |plan| plan.load.drain = Duration::from_millis(1500));
     assert_eq!(summary.errors, Errors { timeout: 1, unsent: 9, ..Errors::default() });
     assert!(summary.response.count == 10, "{:?}", summary.response);
 }
