@@ -25,6 +25,9 @@ pub(crate) fn sim(workspace: &Workspace, area: &str, json: Option<&Path>) -> Res
 const AT_LENGTH: &[(&str, &str)] =
     &[("collector", "kill::"), ("providers", "providers::"), ("readers", "readers::")];
 
+/// Soak runs before which a crate's own tests run at full length: the area, and the crate.
+const ALSO: &[(&str, &str)] = &[("storage", "tidemill-storage")];
+
 /// `cargo xtask soak AREA`.
 pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Result<()> {
     if let Some((_, module)) = AT_LENGTH.iter().find(|(name, _)| *name == area) {
@@ -34,6 +37,10 @@ pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>) -> Res
         command.args([module, "--nocapture"]).envs(servers.variables());
         command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.unwrap_or(100).to_string());
         return process::run(&mut command);
+    }
+    if let Some((_, package)) = ALSO.iter().find(|(name, _)| *name == area) {
+        let mut command = workspace.cargo(["test", "--release", "--package", package, "--test", "it"]);
+        process::run(command.env("TIDEMILL_TEST_FULL", "1"))?;
     }
     let mut command = binary(workspace, "soak", area)?;
     if let Some(kills) = kills {
