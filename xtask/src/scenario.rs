@@ -29,6 +29,9 @@ const AT_LENGTH: &[(&str, &str, &str)] = &[
     ("task-queue", "tidemill-task-queue", "kill::"),
 ];
 
+/// Soak runs before which a crate's own tests run at full length: the area, and the crate.
+const ALSO: &[(&str, &str)] = &[("storage", "tidemill-storage")];
+
 /// `cargo xtask soak AREA`.
 pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>, args: &[String]) -> Result<()> {
     if let Some((_, package, module)) = AT_LENGTH.iter().find(|(name, ..)| *name == area) {
@@ -39,6 +42,10 @@ pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>, args: 
         command.args([module, "--nocapture", threads]).envs(servers.variables());
         command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.unwrap_or(100).to_string());
         return process::run(&mut command);
+    }
+    if let Some((_, package)) = ALSO.iter().find(|(name, _)| *name == area) {
+        let mut command = workspace.cargo(["test", "--release", "--package", package, "--test", "it"]);
+        process::run(command.env("TIDEMILL_TEST_FULL", "1"))?;
     }
     let mut command = binary(workspace, "soak", area)?;
     if let Some(kills) = kills {

@@ -1,7 +1,10 @@
 //! Parquet in and out, a whole file at a time, through the disk: the only file that knows the encoding.
 
+#[cfg(feature = "codec-arrow2")]
+mod arrow2;
 mod input;
 mod rows;
+mod whole;
 
 use std::{
     io,
@@ -20,7 +23,7 @@ use parquet::{
             ParquetRecordBatchReaderBuilder, RowFilter, RowSelection, RowSelector,
         },
     },
-    basic::Compression as Codec,
+    basic::Compression as Packing,
     errors::{ParquetError, Result as ParquetResult},
     file::{
         metadata::{PageIndexPolicy, ParquetMetaData, SortingColumn},
@@ -37,8 +40,11 @@ use crate::{
     ColumnReport, Config, Error, columns::Columns, encode::GroupEncoder, manifest::hex, table::Table,
 };
 
+#[cfg(feature = "codec-arrow2")]
+pub use arrow2::Arrow2;
 pub(crate) use input::LONGEST_PAGE;
 pub(crate) use rows::Rows;
+pub use whole::{ArrowRs, Codec};
 
 use input::Input;
 use rows::guarded;
@@ -315,6 +321,11 @@ impl FileReader {
         Ok(Self { input: Input::new(file.into()), path: path.to_owned() })
     }
 
+    /// One in memory.
+    fn held(file: impl ReadFile + 'static) -> Self {
+        Self { input: Input::new(Arc::new(file)), path: "(in memory)".into() }
+    }
+
     /// Batches of what is asked for.
     pub(crate) fn read(&self, schema: &SchemaRef, read: Read<'_>) -> Result<Rows, Error> {
         let index = if read.range.is_some() { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
@@ -395,10 +406,10 @@ impl FileReader {
                 column.encoded_bytes += chunk.uncompressed_size().unsigned_abs();
                 column.bytes += chunk.compressed_size().unsigned_abs();
                 column.compression = match chunk.compression() {
-                    Codec::UNCOMPRESSED => "none".into(),
-                    Codec::SNAPPY => "snappy".into(),
-                    Codec::ZSTD(_) => "zstd".into(),
-                    Codec::LZ4_RAW => "lz4".into(),
+                    Packing::UNCOMPRESSED => "none".into(),
+                    Packing::SNAPPY => "snappy".into(),
+                    Packing::ZSTD(_) => "zstd".into(),
+                    Packing::LZ4_RAW => "lz4".into(),
                     other => format!("{other:?}").to_lowercase(),
                 };
                 let mut encodings: Vec<String> =

@@ -65,15 +65,15 @@ impl GroupEncoder {
     }
 }
 
-/// Bytes that a batch takes as a file.
-pub(crate) fn encoded_bytes(batch: &RecordBatch, config: &Config) -> std::result::Result<u64, Error> {
-    let bad = |why: String| Error::input("narrowing", why);
+/// A batch as a file in memory.
+pub(crate) fn encoded(batch: &RecordBatch, config: &Config) -> std::result::Result<Vec<u8>, Error> {
+    let bad = |why: String| Error::input("codec", why);
     config.check()?;
     let kind = |field: &std::sync::Arc<arrow_schema::Field>| {
         Kind::of(field.data_type()).ok_or_else(|| bad(format!("column {} is not stored", field.name())))
     };
     let kinds = batch.schema().fields().iter().map(kind).collect::<std::result::Result<Vec<_>, _>>()?;
-    let write = || -> Result<usize> {
+    let write = || -> Result<Vec<u8>> {
         let schema = ArrowSchemaConverter::new().convert(&batch.schema())?;
         let properties = WriterProperties::builder().build().into();
         let mut file = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties)?;
@@ -82,7 +82,7 @@ pub(crate) fn encoded_bytes(batch: &RecordBatch, config: &Config) -> std::result
             let rows = batch.slice(start, config.row_group_rows.min(batch.num_rows() - start));
             encoder.write(&Columns::from_batch(&kinds, &rows), &mut file)?;
         }
-        Ok(file.into_inner()?.len())
+        file.into_inner()
     };
-    Ok(write().map_err(|e| bad(e.to_string()))? as u64)
+    write().map_err(|e| bad(e.to_string()))
 }

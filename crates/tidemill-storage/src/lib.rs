@@ -83,6 +83,9 @@ mod verify;
 
 pub use builder::Builder;
 pub use changes::Changes;
+#[cfg(feature = "codec-arrow2")]
+pub use codec::Arrow2;
+pub use codec::{ArrowRs, Codec};
 pub use config::{Compression, Config};
 pub use error::{Error, ErrorKind};
 pub use narrow::{NarrowColumn, NarrowReport, Narrowed, Narrowing, Tolerance};
@@ -100,4 +103,4 @@ pub use stats::Stats;
 pub use store::Store;
 pub use table::TableSpec;
 pub use tidemill_journal as journal;
-pub use verify::{VerifyReport, VerifyTable, verify, verify_on};
+pub use verify::{VerifyReport, VerifyTable, verify, verify_by, verify_on};

@@ -9,7 +9,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Error, encode::encoded_bytes};
+use crate::{Config, Error, encode::encoded};
 
 /// How far a value may move when it is narrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,7 +165,8 @@ impl Narrowing {
         let names = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
         let after = RecordBatch::try_from_iter(names.into_iter().zip(arrays))
             .map_err(|e| Error::input("narrowing", e.to_string()))?;
-        Ok((encoded_bytes(batch, config)?, encoded_bytes(&after, config)?))
+        let size = |batch| Ok::<_, Error>(encoded(batch, config)?.len() as u64);
+        Ok((size(batch)?, size(&after)?))
     }
 }
 

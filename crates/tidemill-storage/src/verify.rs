@@ -7,9 +7,10 @@ use tidemill_journal::{Config as JournalConfig, Disk, EntryKind, ErrorKind, Jour
 
 use crate::{
     Error,
-    codec::{Read, columns_of},
+    codec::{Codec, Read, columns_of},
     layout::Layout,
     manifest::Manifest,
+    multiset::Multiset,
     published::Published,
     read_only::published_tables,
     table::Table,
@@ -67,6 +68,38 @@ pub fn verify_on(disk: &dyn Disk, dir: &Path) -> Result<VerifyReport, Error> {
         report.tables.push(found);
     }
     check_journal(disk, &layout, &mut report)?;
+    Ok(report)
+}
+
+/// The same, and every file is read once more by another codec, whole and in memory: its rows must be those that were found.
+pub fn verify_by(codec: &dyn Codec, dir: &Path) -> Result<VerifyReport, Error> {
+    let (disk, layout) = (&OsDisk, Layout::new(dir));
+    let mut report = verify_on(disk, dir)?;
+    for found in report.tables.iter_mut().filter(|found| found.bad.is_empty()) {
+        let Some(number) = layout.current(disk, &found.name)? else { continue };
+        let manifest = Manifest::read(disk, &layout, &found.name, number)?;
+        let table = Table::bind(&manifest.spec(&layout.manifest(&found.name, number))?)?;
+        let published = Published::new(manifest, &layout)?;
+        for at in 0..published.files.len() {
+            let path = &published.files[at].path;
+            let mut ours = Multiset::default();
+            let reader = published.open(disk, at)?;
+            for batch in reader.read(&table.schema, Read::default())? {
+                ours.add(&columns_of(&table, &batch.map_err(|e| reader.error(e))?));
+            }
+            let bytes = disk.read(path).map_err(Error::disk("read", path))?;
+            let read = codec.decode(&bytes, &table.schema).map(|batches| {
+                let mut theirs = Multiset::default();
+                batches.iter().for_each(|batch| theirs.add(&columns_of(&table, batch)));
+                theirs
+            });
+            match read {
+                Ok(theirs) if theirs == ours => {}
+                Ok(_) => found.bad.push(format!("{}: {} reads other rows", path.display(), codec.name())),
+                Err(error) => found.bad.push(format!("{}: {}", path.display(), describe(&error))),
+            }
+        }
+    }
     Ok(report)
 }
 

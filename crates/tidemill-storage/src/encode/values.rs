@@ -169,11 +169,13 @@ impl Encoded {
     ) -> Self {
         let count = values.len;
         let float = values.kind.is_float();
-        let otherwise = if float { Self::Plain } else { Self::Delta };
         let sample = count.min(SAMPLE);
         let begin = || all().take(sample);
-        // Bits a value takes without a dictionary.
-        let bits = if float { 8.0 * bytes as f64 } else { estimate(begin(), bytes) };
+        // Bits a value takes without a dictionary. Differences of noise are no shorter than the noise.
+        let plain = 8.0 * bytes as f64;
+        let bits = if float { plain } else { estimate(begin(), bytes).min(plain) };
+        let otherwise =
+            if float || bits + 4.0 > plain && count > SAMPLE / 16 { Self::Plain } else { Self::Delta };
         let most = if float { sample - sample / 32 } else { sample / 4 };
         if sample == 0 || numbers.places(begin(), most).is_none() {
             return otherwise;

@@ -4,6 +4,7 @@
 
 mod allocations;
 mod basics;
+mod codecs;
 mod crash;
 mod damage;
 mod decoder;
