@@ -108,13 +108,6 @@ fn steps(runtime: &Runtime, dir: &Path) -> Outcome<Duration> {
          CREATE INDEX ready ON task (priority, run_at, id) WHERE state = 0;",
     )?;
     let connection = Arc::new(Mutex::new(connection));
-    let with = move |connection: Arc<Mutex<Connection>>, work: fn(&Connection) -> rusqlite::Result<Option<i64>>| async move {
-        tokio::task::spawn_blocking(move || match connection.lock() {
-            Ok(connection) => work(&connection).map_err(Into::into),
-            Err(_) => Err("poisoned".into()),
-        })
-        .await?
-    };
     runtime.block_on(async move {
         let begun = Instant::now();
         let left = Arc::new(AtomicU64::new(TASKS as u64));
@@ -153,6 +146,17 @@ fn steps(runtime: &Runtime, dir: &Path) -> Outcome<Duration> {
         }
         Ok(begun.elapsed())
     })
+}
+
+async fn with(
+    connection: Arc<Mutex<Connection>>,
+    work: fn(&Connection) -> rusqlite::Result<Option<i64>>,
+) -> Outcome<Option<i64>> {
+    tokio::task::spawn_blocking(move || -> Outcome<Option<i64>> {
+        let Ok(connection) = connection.lock() else { return Err("poisoned".into()) };
+        Ok(work(&connection)?)
+    })
+    .await?
 }
 
 fn enqueue(sql: &Connection) -> rusqlite::Result<Option<i64>> {
