@@ -143,7 +143,7 @@ fn a_long_file_goes_in_parts_to_a_real_server() {
     let store = open_on(&SimDisk::new(), server.remote(config));
     // Random enough to be as long on disk as in memory.
     let close = |at: i64| f64::from_bits((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
-    let rows = (0..500_000).map(|at| (format!("S{:04}", at / 300), at % 300, close(at), Some(at * 31)));
+    let rows = (0..800_000).map(|at| (format!("S{:04}", at / 300), at % 300, close(at), Some(at * 31)));
     store.commit(Changes::new().upsert("us_daily", bars_of(rows))).unwrap();
     store.publish().unwrap();
     let pushed = store.push().unwrap();
