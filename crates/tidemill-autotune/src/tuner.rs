@@ -175,7 +175,8 @@ impl Tuner {
     }
 
     /// Takes back what an earlier run decided: values, cooldowns, and how far the numbers had counted. What was under trial
-    /// when it ended is back at its old value.
+    /// when it ended is back at its old value. A change that began from another value than the knob has now is left out: the
+    /// configuration was changed meanwhile.
     pub fn restore<'a>(
         &mut self,
         now: Duration,
@@ -203,7 +204,9 @@ impl Tuner {
                 _ => (None, &[]),
             };
             for turn in turns {
-                if let Some(set) = self.knobs.get_mut(&turn.knob) {
+                // Where the configuration begins with another value than then, the configuration counts.
+                if let Some(set) = self.knobs.get_mut(&turn.knob).filter(|set| is_same(set.value, turn.from))
+                {
                     set.value = set.knob.clamp(turn.to);
                 }
             }
@@ -272,4 +275,9 @@ impl Tuner {
         stats.changes_held = self.held.len() as u64;
         stats
     }
+}
+
+/// Equal but for what a text of decimals loses.
+fn is_same(one: f64, other: f64) -> bool {
+    (one - other).abs() <= 1e-9 * one.abs().max(other.abs()).max(1.0)
 }

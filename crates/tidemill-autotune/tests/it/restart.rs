@@ -8,7 +8,7 @@ fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn tuner() -> Tuner {
+fn tuner(workers: f64) -> Tuner {
     let mut tried = Rule::new("tried", "go > 0", &["ttl * 1.5"]).unwrap();
     (tried.objective, tried.cooldown) = (Some("ms lower".parse().unwrap()), s(600));
     let mut outright = Rule::new("outright", "go > 0", &["workers + 2"]).unwrap();
@@ -16,14 +16,14 @@ fn tuner() -> Tuner {
     let config = Config { rule: vec![tried, outright], builtin: false, ..Config::default() };
     Tuner::builder(config)
         .knob(Knob::new("ttl", 1.0, 1000.0), 60.0)
-        .knob(Knob::new("workers", 2.0, 16.0).step(1.0), 4.0)
+        .knob(Knob::new("workers", 2.0, 16.0).step(1.0), workers)
         .build()
         .unwrap()
 }
 
 #[test]
 fn values_and_cooldowns_come_back_and_an_open_trial_ends() {
-    let mut first = tuner();
+    let mut first = tuner(4.0);
     first.read(s(1000), "go", 1.0);
     first.step(s(1000));
     let text: Vec<String> =
@@ -31,7 +31,7 @@ fn values_and_cooldowns_come_back_and_an_open_trial_ends() {
     assert_eq!(text.len(), 2, "one began, one changed");
     let records: Vec<Record> = text.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
 
-    let mut second = tuner();
+    let mut second = tuner(4.0);
     let set = second.restore(s(1100), &records);
     let expected = [("ttl", 60.0), ("workers", 6.0)];
     assert_eq!(set, expected.map(|(knob, value)| Action::Set { knob: knob.into(), value }));
@@ -50,4 +50,15 @@ fn values_and_cooldowns_come_back_and_an_open_trial_ends() {
         second.step(s(step));
     }
     assert_eq!(second.value("workers"), Some(8.0));
+}
+
+#[test]
+fn a_configuration_that_was_changed_meanwhile_counts() {
+    let mut first = tuner(4.0);
+    first.read(s(1000), "go", 1.0);
+    first.step(s(1000));
+    let records = first.take_records();
+    let mut second = tuner(9.0);
+    second.restore(s(1100), &records);
+    assert_eq!(second.value("workers"), Some(9.0));
 }
