@@ -131,6 +131,9 @@ fn job(collector: &Collector, item: Item) -> Job<impl FnMut(JobContext) -> Makin
     .group(provider.name.clone())
 }
 
+/// Failures of one pass that are warned of one by one.
+const LOUD: u64 = 20;
+
 /// What has come of a pass so far.
 #[derive(Debug)]
 struct Tally {
@@ -247,7 +250,17 @@ impl Tally {
             Failed::NoAnswer { .. } => {
                 self.summary.not_asked -= 1;
                 let dataset = &collector.datasets[item.dataset];
-                tracing::warn!(dataset = dataset.name, symbol = %dataset.symbols[item.symbol], %failed, "failed");
+                let symbol = &dataset.symbols[item.symbol];
+                if self.summary.failed < LOUD {
+                    tracing::warn!(dataset = dataset.name, %symbol, %failed, "failed");
+                } else {
+                    tracing::debug!(dataset = dataset.name, %symbol, %failed, "failed");
+                }
+                if self.summary.failed == LOUD {
+                    tracing::warn!(
+                        "further failures of this pass stand in its summary, and in the log at debug"
+                    );
+                }
                 self.fail(collector, item, &failed.to_string());
                 false
             }
