@@ -16,8 +16,9 @@ use tidemill_measure::{Clock, Rounds, Samples};
 /// Operations between two looks at the clock.
 pub(crate) const OPERATIONS: u64 = 200_000;
 
-/// Operations of a contended round: short, so that it fits between two ticks of the scheduler.
-const CONTENDED: u64 = 20_000;
+/// Operations of a contended round: few enough to fit between two ticks of the scheduler, and so many that reading the
+/// clocks, tens of microseconds on a virtual machine, is lost among them.
+const CONTENDED: u64 = 100_000;
 
 /// How often a round is tried again because a thread was preempted.
 const ATTEMPTS: u32 = 100;
