@@ -12,6 +12,7 @@ use tidemill_rate_limit::Limit;
 
 use crate::http;
 use crate::lease;
+use crate::tuning;
 
 /// The whole file. Every field has a default but the providers and datasets, without which there is nothing to do.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -25,6 +26,8 @@ pub struct Config {
     pub http: http::Config,
     /// Whether other collectors have the same keys.
     pub lease: lease::Config,
+    /// What changes by itself while the collector runs, and by which rules.
+    pub tuning: tidemill_autotune::Config,
     /// Who is asked.
     #[serde(rename = "provider")]
     pub providers: Vec<Provider>,
@@ -39,8 +42,11 @@ pub struct Config {
 pub struct Collector {
     /// Folder of everything kept; default `data`.
     pub data: PathBuf,
-    /// Where `/health` and `/metrics` are served; default nowhere.
+    /// Where `/health`, `/metrics` and `/api/v2` are served; default nowhere.
     pub listen: Option<SocketAddr>,
+    /// Environment variable with the token that changes by `PUT` and `DELETE` ask for; default none: they are open on
+    /// loopback and refused elsewhere.
+    pub token_env: Option<String>,
     /// Requests prepared at once, over all providers; default 32, 1 to 1024.
     pub workers: usize,
     /// Work items waiting for a worker; default 100.
@@ -75,6 +81,7 @@ impl Default for Collector {
         Self {
             data: PathBuf::from("data"),
             listen: None,
+            token_env: None,
             workers: 32,
             queue: 100,
             tries: 3,
@@ -286,6 +293,9 @@ impl Config {
         })?;
         if let Some((field, problem)) = self.lease.wrong() {
             return fault(&format!("lease.{field}"), false, || problem);
+        }
+        if let Err(error) = tuning::check(&self.tuning) {
+            return fault("tuning", false, || error.to_string());
         }
         if let Some(s3) = &self.storage.s3 {
             s3.check()?;

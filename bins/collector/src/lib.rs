@@ -26,7 +26,9 @@ pub mod remote;
 pub mod report;
 pub mod rows;
 pub mod run;
+pub mod tuning;
 pub mod work;
+pub mod workers;
 pub mod writer;
 
 pub use entry::start;

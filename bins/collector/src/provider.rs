@@ -1,7 +1,7 @@
 //! One provider at work: its adapter, its keys and quota, its HTTP layers, and what was counted of it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +22,7 @@ use crate::keys::ApiKey;
 use crate::lease::{Past, Tenancy};
 use crate::permit::{Judge, KEY_HERE, Paid, PaidError, PermitLayer, Terms, Wallet};
 use crate::report::{KeySummary, ProviderSummary};
+use crate::tuning::most_workers;
 
 /// A provider and everything that is needed to ask it.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub struct Provider {
     /// What was counted.
     pub counts: Arc<Counts>,
     failures_in_a_row: AtomicU32,
+    failures: AtomicU64,
     last_failure: Mutex<String>,
     give_up_after: u32,
     drained: AtomicBool,
@@ -124,7 +126,7 @@ impl Provider {
         let quota = tidemill_rate_limit::Config {
             limits,
             concurrency: config.concurrency,
-            max_waiters: collector.workers.max(1),
+            max_waiters: most_workers(collector),
             deadline: http.total_timeout,
             ..tidemill_rate_limit::Config::default()
         };
@@ -172,6 +174,7 @@ impl Provider {
             pool,
             counts,
             failures_in_a_row: AtomicU32::new(0),
+            failures: AtomicU64::new(0),
             last_failure: Mutex::default(),
             give_up_after: collector.give_up_after,
             drained: AtomicBool::new(false),
@@ -194,6 +197,11 @@ impl Provider {
     /// The text without any of this provider's keys.
     pub fn scrub(&self, text: &str) -> String {
         self.wallet.scrub(text)
+    }
+
+    /// Attempts since the start without an answer or with one that is of no use.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Why nobody should be asked any more in this pass.
@@ -286,6 +294,7 @@ impl Provider {
 
     fn fail(&self, why: String) {
         self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(1, Ordering::Relaxed);
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 }
