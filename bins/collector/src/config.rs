@@ -49,6 +49,8 @@ pub struct Collector {
     pub token_env: Option<String>,
     /// Requests prepared at once, over all providers; default 32, 1 to 1024.
     pub workers: usize,
+    /// Who changes how many requests are under way at once; default `gradient`.
+    pub concurrency_by: ConcurrencyBy,
     /// Work items waiting for a worker; default 100.
     pub queue: usize,
     /// Tries of one item after a failure that may pass; default 3.
@@ -83,6 +85,7 @@ impl Default for Collector {
             listen: None,
             token_env: None,
             workers: 32,
+            concurrency_by: ConcurrencyBy::default(),
             queue: 100,
             tries: 3,
             refusals: 20,
@@ -95,6 +98,19 @@ impl Default for Collector {
             linger: Duration::from_millis(2),
         }
     }
+}
+
+/// Who changes how many requests are under way at once, below what is configured.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConcurrencyBy {
+    /// The ratio of the response time without load to that of now: as many as do not queue at the provider.
+    #[default]
+    Gradient,
+    /// One more each interval, and a third less when the mean response is above 1500 ms.
+    Aimd,
+    /// The tuning rules alone.
+    Rules,
 }
 
 /// `[storage]`: where rows are kept beside the data folder.

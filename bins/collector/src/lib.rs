@@ -18,6 +18,7 @@ pub mod lease;
 pub mod ledger;
 pub mod load;
 pub mod meters;
+pub mod pace;
 pub mod pass;
 pub mod permit;
 pub mod plan;

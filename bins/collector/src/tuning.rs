@@ -95,6 +95,7 @@ impl Tuning {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
                 ticking.tick();
             }
+            ticking.lock().journal.flush();
         });
         let thread = thread.context("cannot start the tuner's thread")?;
         Ok((tuning, Ticking { stop, thread }))
@@ -117,7 +118,7 @@ impl Tuning {
                 }
             }
         }
-        inner.keep_records();
+        inner.keep_records(now);
         done
     }
 
@@ -129,7 +130,7 @@ impl Tuning {
         let mut inner = self.lock();
         let now = inner.clock.now();
         let ended = inner.driver.abort(now, trial);
-        inner.keep_records();
+        inner.keep_records(now);
         ended
     }
 
@@ -139,7 +140,7 @@ impl Tuning {
         let now = inner.clock.now();
         inner.driver.enable(now, enabled);
         inner.enabled = enabled;
-        inner.keep_records();
+        inner.keep_records(now);
     }
 
     fn tick(&self) {
@@ -153,7 +154,7 @@ impl Tuning {
         {
             tracing::warn!(%error, "a setting was not taken");
         }
-        inner.keep_records();
+        inner.keep_records(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -162,17 +163,20 @@ impl Tuning {
 }
 
 impl Inner {
-    fn keep_records(&mut self) {
+    fn keep_records(&mut self, now: Duration) {
         let records = self.driver.take_records();
         for record in &records {
             match record.decision {
                 Decision::Undone { .. } | Decision::EmergencyBegan { .. } => {
                     tracing::warn!("{}", record.words())
                 }
+                Decision::Changed { ref by, .. } if by.ends_with(" controller") => {
+                    tracing::debug!("{}", record.words())
+                }
                 _ => tracing::info!("{}", record.words()),
             }
         }
-        self.journal.append(records);
+        self.journal.append(now, records);
     }
 
     fn values<'a>(&self, knobs: impl Iterator<Item = &'a String>) -> Vec<(String, f64)> {

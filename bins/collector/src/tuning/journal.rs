@@ -1,12 +1,14 @@
 //! `DATA/state/tuning.jsonl`: every decision as one line, read again at the start.
 //!
 //! It is no ledger: nothing waits for the disk, a line that cannot be written is said once and kept in memory, a torn
-//! line at the end is passed over. What is old is folded into one change a knob, so that values come back all the same.
+//! line at the end is passed over. What is old is folded into one change a knob, so that values come back all the same; and what a
+//! controller does each second is one decision a minute, or none where it is back where it was.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tidemill_autotune::{Decision, Outcome, Record, Turn};
@@ -17,6 +19,8 @@ const KEPT: usize = 1000;
 const MAX_LINES: usize = 20_000;
 /// A file beyond this is somebody else's.
 const MAX_BYTES: u64 = 64 << 20;
+/// Over how long a controller's steps are one decision.
+const TOGETHER: Duration = Duration::from_secs(60);
 
 /// The decisions so far.
 #[derive(Debug)]
@@ -28,13 +32,16 @@ pub(super) struct Journal {
     recent: VecDeque<Record>,
     /// What older lines come to.
     folded: Vec<Record>,
+    /// The steps of controllers that were not written yet, by knob, and when the first was made.
+    steps: BTreeMap<String, (Duration, Record)>,
 }
 
 impl Journal {
     /// Reads what is there. A file that cannot be used is said, and then decisions stay in memory.
     pub(super) fn open(path: &Path) -> Self {
+        let (recent, steps) = Default::default();
         let mut journal =
-            Self { path: path.to_owned(), file: None, lines: 0, recent: VecDeque::new(), folded: Vec::new() };
+            Self { path: path.to_owned(), file: None, lines: 0, recent, folded: Vec::new(), steps };
         if let Err(error) = journal.load() {
             tracing::warn!(error = format!("{error:#}"), "settings begin with the configuration's values");
         }
@@ -52,7 +59,47 @@ impl Journal {
     }
 
     /// Adds decisions.
-    pub(super) fn append(&mut self, records: Vec<Record>) {
+    pub(super) fn append(&mut self, now: Duration, records: Vec<Record>) {
+        let mut due = self.due_steps(|first, _| now.saturating_sub(first) >= TOGETHER);
+        for record in records {
+            if self.hold(&record) {
+                continue;
+            }
+            // What a controller did before somebody else turned its knob comes before that.
+            due.extend(self.due_steps(|_, knob| turns_of(&record).iter().any(|turn| turn.knob == knob)));
+            due.push(record);
+        }
+        self.write(due);
+    }
+
+    /// Adds what was held back.
+    pub(super) fn flush(&mut self) {
+        let due = self.due_steps(|_, _| true);
+        self.write(due);
+    }
+
+    /// Keeps a controller's step back, added to those before it.
+    fn hold(&mut self, record: &Record) -> bool {
+        let Decision::Changed { by, turns, .. } = &record.decision else { return false };
+        let ([turn], true) = (&turns[..], by.ends_with(" controller")) else { return false };
+        let held = self.steps.remove(&turn.knob);
+        let first = held.as_ref().map_or(record.at, |(first, _)| *first);
+        let from = held.and_then(|(_, held)| Some(turns_of(&held).first()?.from)).unwrap_or(turn.from);
+        let mut sum = record.clone();
+        if let Decision::Changed { turns, .. } = &mut sum.decision {
+            turns[0].from = from;
+        }
+        self.steps.insert(turn.knob.clone(), (first, sum));
+        true
+    }
+
+    fn due_steps(&mut self, is_due: impl Fn(Duration, &str) -> bool) -> Vec<Record> {
+        let due = |knob: &String, (first, _): &mut (Duration, Record)| is_due(*first, knob);
+        let due = self.steps.extract_if(.., due).map(|(_, (_, record))| record);
+        due.filter(|record| turns_of(record).iter().any(|turn| turn.from != turn.to)).collect()
+    }
+
+    fn write(&mut self, records: Vec<Record>) {
         if records.is_empty() {
             return;
         }
@@ -176,8 +223,6 @@ fn turns_of(record: &Record) -> &[Turn] {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn changed(seq: u64, knob: &str, from: f64, to: f64) -> Record {
@@ -191,14 +236,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state/tuning.jsonl");
         let mut journal = Journal::open(&path);
-        journal.append(vec![changed(1, "workers", 4.0, 6.0), changed(2, "workers", 6.0, 8.0)]);
+        journal
+            .append(Duration::ZERO, vec![changed(1, "workers", 4.0, 6.0), changed(2, "workers", 6.0, 8.0)]);
         let mut text = std::fs::read_to_string(&path).unwrap();
         text.push_str("{\"seq\":3,\"at\":{\"se");
         std::fs::write(&path, text).unwrap();
 
         let mut again = Journal::open(&path);
         assert_eq!(again.records().count(), 2);
-        again.append(vec![changed(3, "workers", 8.0, 2.0)]);
+        again.append(Duration::ZERO, vec![changed(3, "workers", 8.0, 2.0)]);
         let last = Journal::open(&path);
         assert_eq!(last.latest(2).map(|record| record.seq).collect::<Vec<_>>(), [3, 2]);
     }
@@ -211,9 +257,9 @@ mod tests {
         let steps = MAX_LINES as u64 + 100;
         for at in 0..steps {
             let (from, to) = ((at % 100) as f64, ((at + 1) % 100) as f64);
-            journal.append(vec![changed(at + 1, "workers", from, to)]);
+            journal.append(Duration::ZERO, vec![changed(at + 1, "workers", from, to)]);
         }
-        journal.append(vec![changed(steps + 1, "batch", 64.0, 32.0)]);
+        journal.append(Duration::ZERO, vec![changed(steps + 1, "batch", 64.0, 32.0)]);
         let lines = std::fs::read_to_string(&path).unwrap().lines().count();
         assert!(lines < 2 * KEPT + 200, "{lines} lines");
         let again = Journal::open(&path);
@@ -224,6 +270,33 @@ mod tests {
         }
         assert_eq!(value, (steps % 100) as f64);
         assert_eq!(again.latest(1).next().unwrap().seq, steps + 1);
+    }
+
+    #[test]
+    fn what_a_controller_does_each_second_is_one_decision_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tuning.jsonl");
+        let step = |second: u64, from: f64, to: f64| {
+            let mut record = changed(second, "concurrency", from, to);
+            if let Decision::Changed { by, .. } = &mut record.decision {
+                *by = "gradient controller".into();
+            }
+            record
+        };
+        let mut journal = Journal::open(&path);
+        for second in 0..150 {
+            let value = second as f64;
+            journal.append(Duration::from_secs(second), vec![step(second, value, value + 1.0)]);
+        }
+        journal.append(Duration::from_secs(150), vec![changed(150, "concurrency", 150.0, 10.0)]);
+        // A probe that is over leaves nothing to tell.
+        journal.append(Duration::from_secs(151), vec![step(151, 10.0, 7.0)]);
+        journal.append(Duration::from_secs(155), vec![step(155, 7.0, 10.0)]);
+        journal.flush();
+        let again = Journal::open(&path);
+        let turns: Vec<(f64, f64)> =
+            again.records().flat_map(turns_of).map(|turn| (turn.from, turn.to)).collect();
+        assert_eq!(turns, [(0.0, 60.0), (60.0, 120.0), (120.0, 150.0), (150.0, 10.0)]);
     }
 
     #[test]
@@ -242,7 +315,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("state"), "a file").unwrap();
         let mut journal = Journal::open(&dir.path().join("state/tuning.jsonl"));
-        journal.append(vec![changed(1, "workers", 4.0, 6.0)]);
+        journal.append(Duration::ZERO, vec![changed(1, "workers", 4.0, 6.0)]);
         assert_eq!(journal.latest(10).count(), 1);
     }
 }

@@ -11,7 +11,7 @@ use tidemill_metrics::HistogramSnapshot;
 use crate::provider::Provider;
 use crate::workers::Workers;
 
-/// The signals, in the order of the readings.
+/// The signals, in the order of the readings. With several providers the response of each comes behind them.
 const NAMES: [&str; 8] = [
     "cpu.percent",
     "memory.percent",
@@ -23,9 +23,23 @@ const NAMES: [&str; 8] = [
     "queue.waiting",
 ];
 
+/// The bits of no reading.
+const NONE: u64 = f64::NAN.to_bits();
+
+/// `response.ms`, or with several providers `response.NAME.ms`. A name is told apart by its place where two read the same.
+pub(super) fn of_provider(what: &str, unit: &str, providers: &[Arc<Provider>], at: usize) -> String {
+    if providers.len() == 1 {
+        return format!("{what}{unit}");
+    }
+    let plain = |provider: &Arc<Provider>| provider.name.replace('-', "_");
+    let name = plain(&providers[at]);
+    let same = providers.iter().filter(|provider| plain(provider) == name).count() > 1;
+    if same { format!("{what}.{name}.{at}{unit}") } else { format!("{what}.{name}{unit}") }
+}
+
 /// The newest readings, each taken once.
 #[derive(Clone, Debug)]
-struct Readings(Arc<[AtomicU64; NAMES.len()]>);
+struct Readings(Arc<[(String, AtomicU64)]>);
 
 /// Reads everything at once.
 #[derive(Debug)]
@@ -64,9 +78,10 @@ impl Sampler {
                 None
             }
         };
-        let none = || AtomicU64::new(f64::NAN.to_bits());
+        let own = (0..providers.len()).map(|at| of_provider("response", ".ms", providers, at));
+        let names = NAMES.map(str::to_owned).into_iter().chain(own.filter(|_| providers.len() > 1));
         Self {
-            readings: Readings(Arc::new(std::array::from_fn(|_| none()))),
+            readings: Readings(names.map(|name| (name, AtomicU64::new(NONE))).collect()),
             host,
             providers: providers.iter().map(Watched::new).collect(),
             workers: Arc::clone(workers),
@@ -76,7 +91,7 @@ impl Sampler {
 
     /// Adds the signals to a driver, which takes each reading once.
     pub(super) fn signals(&self, mut builder: DriverBuilder) -> DriverBuilder {
-        for (at, name) in NAMES.into_iter().enumerate() {
+        for (at, (name, _)) in self.readings.0.iter().enumerate() {
             let readings = self.readings.clone();
             builder = builder.signal(name, move || readings.take(at));
         }
@@ -88,25 +103,33 @@ impl Sampler {
         let machine = self.host.as_mut().and_then(|host| host.sample(now).ok()).unwrap_or_default();
         let elapsed = self.last.replace(now).map(|last| now.saturating_sub(last).as_secs_f64());
         let (mut counted, mut response) = (Counted::default(), HistogramSnapshot::default());
+        let mut own = Vec::with_capacity(self.providers.len());
         for watched in &mut self.providers {
-            watched.look(&mut counted, &mut response);
+            let answers = watched.look(&mut counted);
+            own.push(milliseconds(&answers));
+            response.merge(&answers);
         }
         // An answer that failed may belong to a request of the interval before.
         let attempts = counted.requests.max(counted.failures);
         let per_second = elapsed.filter(|elapsed| *elapsed > 0.0);
         let passing = self.workers.waiting();
         let busy = passing.is_some() || attempts > 0;
-        self.readings.put([
+        let all = [
             machine.cpu.percent,
             machine.memory.percent,
             machine.disk.wait_percent,
-            response.mean().map(|seconds| seconds * 1e3),
+            milliseconds(&response),
             per_second.filter(|_| busy).map(|elapsed| counted.requests as f64 / elapsed),
             (attempts > 0).then(|| 100.0 * counted.failures as f64 / attempts as f64),
             busy.then_some(counted.refused as f64),
             passing.map(|waiting| waiting as f64),
-        ]);
+        ];
+        self.readings.put(all.into_iter().chain(own));
     }
+}
+
+fn milliseconds(answers: &HistogramSnapshot) -> Option<f64> {
+    answers.mean().map(|seconds| seconds * 1e3)
 }
 
 impl Watched {
@@ -115,14 +138,15 @@ impl Watched {
         Self { provider: Arc::clone(provider), response: provider.counts.response.snapshot(), counted }
     }
 
-    /// Adds what came since the last look.
-    fn look(&mut self, counted: &mut Counted, response: &mut HistogramSnapshot) {
+    /// Adds what came since the last look; the response times of that.
+    fn look(&mut self, counted: &mut Counted) -> HistogramSnapshot {
         let (now, answers) = (Counted::of(&self.provider), self.provider.counts.response.snapshot());
         counted.requests += now.requests - self.counted.requests;
         counted.refused += now.refused - self.counted.refused;
         counted.failures += now.failures - self.counted.failures;
-        response.merge(&answers.since(&self.response));
+        let came = answers.since(&self.response);
         (self.counted, self.response) = (now, answers);
+        came
     }
 }
 
@@ -134,14 +158,14 @@ impl Counted {
 }
 
 impl Readings {
-    fn put(&self, values: [Option<f64>; NAMES.len()]) {
-        for (cell, value) in self.0.iter().zip(values) {
-            cell.store(value.unwrap_or(f64::NAN).to_bits(), Ordering::Relaxed);
+    fn put(&self, values: impl Iterator<Item = Option<f64>>) {
+        for ((_, cell), value) in self.0.iter().zip(values) {
+            cell.store(value.map_or(NONE, f64::to_bits), Ordering::Relaxed);
         }
     }
 
     fn take(&self, at: usize) -> Option<f64> {
-        let bits = self.0[at].swap(f64::NAN.to_bits(), Ordering::Relaxed);
+        let bits = self.0[at].1.swap(NONE, Ordering::Relaxed);
         Some(f64::from_bits(bits)).filter(|value| !value.is_nan())
     }
 }

@@ -282,3 +282,44 @@ fn rules_turn_a_running_collection_and_it_keeps_every_row_and_the_quota() {
     assert_eq!(rows(&dir.path().join("data"), "us_daily").len(), 30_000);
     assert_eq!((&sandbox.stats()["refused"], &sandbox.stats()["admitted"]), (&json!(0), &json!(300)));
 }
+
+#[test]
+fn a_slower_pace_and_fewer_at_once_are_kept_to_and_can_be_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(
+        dir.path(),
+        "symbols = 400\nkeys = [\"k1\"]\nlatency = { kind = \"fixed\", delay = \"200ms\" }\n\
+         quota = [{ model = \"penalising-log\", requests = 40, per = \"1s\" }]\n",
+    );
+    let (url, symbols) = (sandbox.url(), symbols(400));
+    let more = "[collector]\nconcurrency_by = \"rules\"\n[tuning]\nbuiltin = false\ninterval = \"200ms\"\n";
+    let setup = Setup { limit: Some((40, "1s", "sliding-log")), ..setup(&url, &symbols, more) };
+    let config = setup.write(dir.path());
+    let running = Served::start(dir.path(), &config, &[], &[]);
+    assert_eq!((running.knob("concurrency"), running.knob("pace")), (20.0, 1.0));
+    let (status, answer) = running.put("/api/v2/knobs", &json!({ "pace": 0.25 }));
+    assert_eq!(status, 200, "{answer}");
+    let requests = |running: &Served| {
+        running.get("/metrics").as_str().unwrap().lines().find_map(|line| {
+            let value = line.strip_prefix("tidemill_requests_total{")?.split_whitespace().last()?;
+            value.parse::<f64>().ok()
+        })
+    };
+    let (begun, before) = (Instant::now(), requests(&running).unwrap());
+    std::thread::park_timeout(Duration::from_secs(3));
+    let rate = (requests(&running).unwrap() - before) / begun.elapsed().as_secs_f64();
+    // What had passed the gate when the pace changed is on top of 10 a second.
+    assert!(rate < 18.0, "{rate} a second");
+
+    let (status, answer) = running.put("/api/v2/knobs", &json!({ "pace": 1.0, "concurrency": 10 }));
+    assert_eq!(status, 200, "{answer}");
+    running.until("no more than ten are under way", |running| {
+        let metrics = running.get("/metrics");
+        let in_flight =
+            metrics.as_str().unwrap().lines().find(|line| line.starts_with("tidemill_requests_in_flight{"));
+        in_flight.unwrap().split_whitespace().last().unwrap().parse::<f64>().unwrap() <= 10.0
+    });
+    running.until("the pass ends", |running| running.get("/health")["passes"] == 1);
+    running.stop();
+    assert_eq!((&sandbox.stats()["refused"], &sandbox.stats()["admitted"]), (&json!(0), &json!(400)));
+}
