@@ -62,7 +62,7 @@ pub struct Run {
     /// One pass, then exit: 0 complete, 1 incomplete
     #[arg(long)]
     pub once: bool,
-    /// Serve /health and /metrics here; overrides collector.listen
+    /// Serve /health, /metrics and /api/v2 here; overrides collector.listen
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
     /// Write the summary of the last pass as JSON
@@ -71,6 +71,9 @@ pub struct Run {
     /// off: hold nothing back, to see what the provider does then
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub limiter: Limiter,
+    /// No setting changes by itself; overrides tuning.enabled
+    #[arg(long)]
+    pub no_auto_tuning: bool,
     /// Neither progress nor report
     #[arg(long, short)]
     pub quiet: bool,

@@ -21,6 +21,8 @@ use crate::plan::{self, Due, Wanted};
 use crate::provider::{Given, Provider};
 use crate::remote::{self, Pusher};
 use crate::rows;
+use crate::tuning::{self, Ticking, Tuning};
+use crate::workers::Workers;
 use crate::writer::{Rhythm, Writer};
 
 /// Everything one process collects with.
@@ -36,6 +38,10 @@ pub struct Collector {
     pub ledger: Ledger,
     /// The way to the store.
     pub writer: Writer,
+    /// How many requests are prepared at once.
+    pub workers: Arc<Workers>,
+    /// What changes settings while the collector runs.
+    pub tuning: Tuning,
     /// Every metric of this process.
     pub registry: Registry,
     /// Rows and symbols as they are counted.
@@ -43,6 +49,7 @@ pub struct Collector {
     store: Store,
     writing: JoinHandle<()>,
     pusher: Pusher,
+    ticking: Ticking,
 }
 
 /// Where things are and what may be said of them.
@@ -68,7 +75,8 @@ impl Collector {
             tidemill_metrics::Config { prefix: "tidemill".into(), ..tidemill_metrics::Config::default() };
         let registry = Registry::builder(prefix).build()?;
         let meters = Meters::new(&registry)?;
-        let providers = build_providers(&config, place, &registry, Some(&data.join("state")), env)?;
+        let state = data.join("state");
+        let providers = build_providers(&config, place, &registry, Some(&state), env)?;
         let datasets = build_datasets(&config, place)?;
         for (dataset, wanted) in datasets.iter().zip(&config.datasets) {
             let provider = &providers[dataset.provider];
@@ -88,11 +96,28 @@ impl Collector {
             .with_context(|| format!("cannot open the data folder {}", data.display()))?;
         let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
         let bounds = &config.collector;
-        let rhythm =
-            Rhythm { group: bounds.group_commit, linger: bounds.linger, publish_every: bounds.publish_every };
-        let (writer, writing) = Writer::start(store.clone(), rhythm)?;
+        let rhythm = Arc::new(Rhythm::new(bounds.group_commit, bounds.linger, bounds.publish_every));
+        let workers = Arc::new(Workers::new(bounds.workers, tuning::most_workers(bounds)));
+        let (writer, writing) = Writer::start(store.clone(), Arc::clone(&rhythm))?;
         let pusher = Pusher::start(&store, s3, &registry)?;
-        Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing, pusher })
+        let parts =
+            tuning::Parts { providers: &providers, workers: &workers, rhythm: &rhythm, state: &state };
+        let (tuning, ticking) = Tuning::start(&config, &parts)?;
+        Ok(Self {
+            config,
+            providers,
+            datasets,
+            ledger,
+            writer,
+            workers,
+            tuning,
+            registry,
+            meters,
+            store,
+            writing,
+            pusher,
+            ticking,
+        })
     }
 
     /// What is due at `now`.
@@ -112,9 +137,10 @@ impl Collector {
 
     /// Ends the writing thread and closes the store; everything acknowledged is kept.
     pub async fn close(self) -> Result<()> {
-        let Self { writer, writing, store, pusher, .. } = self;
+        let Self { writer, writing, store, pusher, ticking, .. } = self;
         drop(writer);
         let end = move || {
+            ticking.close();
             ensure!(writing.join().is_ok(), "the writing thread panicked; run `verify` on the data folder");
             // Sent while the folder is still ours, and closed whether that worked or not.
             let published = store.publish().context("cannot publish");

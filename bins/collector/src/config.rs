@@ -12,6 +12,7 @@ use tidemill_rate_limit::Limit;
 
 use crate::http;
 use crate::lease;
+use crate::tuning;
 
 /// The whole file. Every field has a default but the providers and datasets, without which there is nothing to do.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -25,6 +26,8 @@ pub struct Config {
     pub http: http::Config,
     /// Whether other collectors have the same keys.
     pub lease: lease::Config,
+    /// What changes by itself while the collector runs, and by which rules.
+    pub tuning: tidemill_autotune::Config,
     /// Who is asked.
     #[serde(rename = "provider")]
     pub providers: Vec<Provider>,
@@ -39,10 +42,15 @@ pub struct Config {
 pub struct Collector {
     /// Folder of everything kept; default `data`.
     pub data: PathBuf,
-    /// Where `/health` and `/metrics` are served; default nowhere.
+    /// Where `/health`, `/metrics` and `/api/v2` are served; default nowhere.
     pub listen: Option<SocketAddr>,
+    /// Environment variable with the token that changes by `PUT` and `DELETE` ask for; default none: they are open on
+    /// loopback and refused elsewhere.
+    pub token_env: Option<String>,
     /// Requests prepared at once, over all providers; default 32, 1 to 1024.
     pub workers: usize,
+    /// Who changes how many requests are under way at once; default `gradient`.
+    pub concurrency_by: ConcurrencyBy,
     /// Work items waiting for a worker; default 100.
     pub queue: usize,
     /// Tries of one item after a failure that may pass; default 3.
@@ -75,7 +83,9 @@ impl Default for Collector {
         Self {
             data: PathBuf::from("data"),
             listen: None,
+            token_env: None,
             workers: 32,
+            concurrency_by: ConcurrencyBy::default(),
             queue: 100,
             tries: 3,
             refusals: 20,
@@ -88,6 +98,19 @@ impl Default for Collector {
             linger: Duration::from_millis(2),
         }
     }
+}
+
+/// Who changes how many requests are under way at once, below what is configured.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConcurrencyBy {
+    /// The ratio of the response time without load to that of now: as many as do not queue at the provider.
+    #[default]
+    Gradient,
+    /// One more each interval, and a third less when the mean response is above 1500 ms.
+    Aimd,
+    /// The tuning rules alone.
+    Rules,
 }
 
 /// `[storage]`: where rows are kept beside the data folder.
@@ -286,6 +309,9 @@ impl Config {
         })?;
         if let Some((field, problem)) = self.lease.wrong() {
             return fault(&format!("lease.{field}"), false, || problem);
+        }
+        if let Err(error) = tuning::check(&self.tuning) {
+            return fault("tuning", false, || error.to_string());
         }
         if let Some(s3) = &self.storage.s3 {
             s3.check()?;

@@ -18,6 +18,7 @@ pub mod lease;
 pub mod ledger;
 pub mod load;
 pub mod meters;
+pub mod pace;
 pub mod pass;
 pub mod permit;
 pub mod plan;
@@ -26,7 +27,9 @@ pub mod remote;
 pub mod report;
 pub mod rows;
 pub mod run;
+pub mod tuning;
 pub mod work;
+pub mod workers;
 pub mod writer;
 
 pub use entry::start;

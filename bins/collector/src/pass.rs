@@ -31,6 +31,8 @@ pub async fn run(
     progress: &Progress,
 ) -> Result<Summary> {
     let pool = pool(collector)?;
+    let workers = Arc::clone(&collector.workers);
+    let _duty = workers.employ(&pool);
     for provider in &collector.providers {
         provider.begin_pass().await;
     }
@@ -38,12 +40,12 @@ pub async fn run(
     let mut load = Load::start();
     let mut waiting = due.items.iter().copied();
     let mut running = FuturesUnordered::new();
-    // What waits for its acknowledgement has left the pool, so handing out never waits for room.
-    let room = collector.config.collector.workers + collector.config.collector.queue;
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut stopping = false;
     loop {
+        // What waits for its acknowledgement has left the pool, so handing out never waits for room.
+        let room = workers.get() + collector.config.collector.queue;
         while !stopping && running.len() < room {
             let Some(item) = waiting.next() else { break };
             let handle = pool.submit(job(collector, item)).await.context("cannot hand out work")?;
@@ -66,6 +68,7 @@ pub async fn run(
                 break;
             }
             _ = tick.tick() => {
+                workers.see_left(waiting.len());
                 load.sample();
                 show(collector, &tally, progress);
             }
@@ -85,8 +88,8 @@ pub async fn run(
 fn pool(collector: &Collector) -> Result<Pool> {
     let config = &collector.config.collector;
     let bounds = worker_pool::Config {
-        workers: config.workers,
-        max_workers: config.workers,
+        workers: collector.workers.get(),
+        max_workers: collector.workers.most(),
         queue: config.queue,
         ..worker_pool::Config::default()
     };

@@ -17,6 +17,7 @@ use tower::{Layer, Service};
 use crate::http::{Answer, Call, FetchError};
 use crate::keys::ApiKey;
 use crate::lease::{Spent, Tenancy};
+use crate::pace::Pace;
 
 /// Stands in a call where the key belongs, until a permit says which one. No key and no symbol looks like it.
 pub const KEY_HERE: &str = "TIDEMILL-KEY-HERE";
@@ -60,6 +61,8 @@ pub struct Terms<J> {
     pub pool: KeyPool,
     /// What one request weighs.
     pub cost: Cost,
+    /// How fast, where that is slower than the quota allows.
+    pub pace: Arc<Pace>,
     /// The right to spend the quota, when several collectors share it.
     pub tenancy: Option<Arc<Tenancy>>,
     /// The keys, in the pool's order.
@@ -150,6 +153,11 @@ impl<J> Terms<J> {
     /// Waits until the quota is ours to spend and lets one request go, or says which of the two takes longer than
     /// `max_wait`, or that the run ends.
     async fn permit(&self) -> Result<Permit, PaidError> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.draining() => return Err(PaidError::Stopping),
+            () = self.pace.turn() => {}
+        }
         let Some(tenancy) = &self.tenancy else { return self.slot().await };
         loop {
             match tenancy.ready(self.max_wait, &self.shutdown).await {

@@ -1,7 +1,7 @@
 //! One provider at work: its adapter, its keys and quota, its HTTP layers, and what was counted of it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tidemill_lease::Leases;
 use tidemill_market::{Adapter, Ask, Class, Reading, Refused};
 use tidemill_metrics::{Counter, Histogram, Registry};
-use tidemill_rate_limit::{Cost, FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
+use tidemill_rate_limit::{Cost, FileStamps, Hints, KeyIndex, KeyPool, Limit, Outcome, Scope, headers};
 use tidemill_shell::signals::Shutdown;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
@@ -20,8 +20,10 @@ use crate::dataset::Dataset;
 use crate::http::{self as wire, Answer, Attempt, Call, Redirect, RedirectLayer};
 use crate::keys::ApiKey;
 use crate::lease::{Past, Tenancy};
+use crate::pace::Pace;
 use crate::permit::{Judge, KEY_HERE, Paid, PaidError, PermitLayer, Terms, Wallet};
 use crate::report::{KeySummary, ProviderSummary};
+use crate::tuning::most_workers;
 
 /// A provider and everything that is needed to ask it.
 #[derive(Debug)]
@@ -36,12 +38,18 @@ pub struct Provider {
     /// What was counted.
     pub counts: Arc<Counts>,
     failures_in_a_row: AtomicU32,
+    failures: AtomicU64,
     last_failure: Mutex<String>,
     give_up_after: u32,
     drained: AtomicBool,
     limited: bool,
     wallet: Arc<Wallet>,
     tenancy: Option<Arc<Tenancy>>,
+    pace: Arc<Pace>,
+    /// Requests under way at once, as configured.
+    concurrency: Option<u32>,
+    /// The same, with what the client lets through.
+    most_concurrency: u32,
 }
 
 /// What all providers of a collector are built with.
@@ -124,7 +132,7 @@ impl Provider {
         let quota = tidemill_rate_limit::Config {
             limits,
             concurrency: config.concurrency,
-            max_waiters: collector.workers.max(1),
+            max_waiters: most_workers(collector),
             deadline: http.total_timeout,
             ..tidemill_rate_limit::Config::default()
         };
@@ -145,6 +153,9 @@ impl Provider {
             }
             None => None,
         };
+        let pace = Arc::new(Pace::new(per_second(config, pool.stats().keys.len(), LONG)));
+        let most_connections = http.max_connections.min(http.max_connections_per_host);
+        let most_connections = u32::try_from(most_connections).unwrap_or(u32::MAX);
         let mut http = http.clone();
         if let Some(agent) = &config.user_agent {
             http.user_agent.clone_from(agent);
@@ -156,6 +167,7 @@ impl Provider {
         let permit = PermitLayer(Arc::new(Terms {
             pool: pool.clone(),
             cost: Cost::new(config.cost.unwrap_or(1)),
+            pace: Arc::clone(&pace),
             tenancy: tenancy.clone(),
             keys: Arc::clone(&wallet),
             max_wait: collector.max_wait,
@@ -172,12 +184,16 @@ impl Provider {
             pool,
             counts,
             failures_in_a_row: AtomicU32::new(0),
+            failures: AtomicU64::new(0),
             last_failure: Mutex::default(),
             give_up_after: collector.give_up_after,
             drained: AtomicBool::new(false),
             limited,
             wallet,
             tenancy,
+            pace,
+            concurrency: config.concurrency,
+            most_concurrency: config.concurrency.unwrap_or(most_connections).clamp(1, most_connections),
         })
     }
 
@@ -194,6 +210,29 @@ impl Provider {
     /// The text without any of this provider's keys.
     pub fn scrub(&self, text: &str) -> String {
         self.wallet.scrub(text)
+    }
+
+    /// Attempts since the start without an answer or with one that is of no use.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How fast it is asked.
+    pub fn pace(&self) -> &Arc<Pace> {
+        &self.pace
+    }
+
+    /// Requests under way at once, at most. None where that is agreed with other collectors.
+    pub fn most_concurrency(&self) -> Option<u32> {
+        let agreed = self.tenancy.is_some() && self.concurrency.is_some();
+        (!agreed).then_some(self.most_concurrency)
+    }
+
+    /// Lets fewer requests be under way at once, or as many as ever.
+    pub fn set_concurrency(&self, cap: u32) {
+        // What the client's connections bound needs no bound of the limiter's.
+        let cap = if cap < self.most_concurrency { Some(cap) } else { self.concurrency };
+        self.pool.set_concurrency(cap);
     }
 
     /// Why nobody should be asked any more in this pass.
@@ -286,8 +325,22 @@ impl Provider {
 
     fn fail(&self, why: String) {
         self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(1, Ordering::Relaxed);
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
+}
+
+/// Windows beyond this say how much in a day, not how fast.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Requests a second that the tightest limit allows with so many keys, of windows up to `longest`; none without a limit.
+pub fn per_second(config: &Config, keys: usize, longest: Duration) -> Option<f64> {
+    let cost = f64::from(config.cost.unwrap_or(1).max(1));
+    let of = |limit: &Limit| {
+        let shares = if limit.scope == Scope::Key { keys.max(1) as f64 } else { 1.0 };
+        shares * f64::from(limit.requests) / cost / limit.per.as_secs_f64().max(1e-3)
+    };
+    config.limits.iter().filter(|limit| limit.per <= longest).map(of).reduce(f64::min)
 }
 
 impl Base {

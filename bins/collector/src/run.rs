@@ -1,5 +1,6 @@
 //! `run`: passes over the universe, once or for ever, until a signal.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +16,30 @@ use crate::bridge::{Bridge, Health};
 use crate::collector::Collector;
 use crate::pass;
 use crate::report::Summary;
+use crate::tuning::{self, Tuning};
 
 /// How a run is shown and when it ends.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// One pass instead of passes for ever.
     pub once: bool,
-    /// Where `/health` and `/metrics` are served.
+    /// Where `/health`, `/metrics` and `/api/v2` are served.
     pub listen: Option<SocketAddr>,
+    /// What changes by `/api/v2` ask for.
+    pub token: Option<String>,
     /// Where the summary of the last pass is written.
     pub summary: Option<PathBuf>,
     /// How progress is shown.
     pub style: Style,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("once", &self.once)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Longest sleep between two looks at what is due, so that a clock that is set does no harm.
@@ -36,7 +49,8 @@ const NAP: Duration = Duration::from_secs(60);
 pub async fn run(mut collector: Collector, options: &Options, shutdown: &Shutdown) -> Result<Exit, Failure> {
     let health = Arc::new(Mutex::new(Health::default()));
     let bridge = Bridge::new(&collector, Arc::clone(&health))?;
-    let server = listen(options, bridge, shutdown).await.or_exit(Exit::BAD_INPUT)?;
+    let tuning = collector.tuning.clone();
+    let server = listen(options, bridge, tuning, shutdown).await.or_exit(Exit::BAD_INPUT)?;
     let ended = passes(&mut collector, options, shutdown, &health).await;
     if let Some(server) = server {
         server.close(Duration::from_secs(5)).await;
@@ -47,18 +61,18 @@ pub async fn run(mut collector: Collector, options: &Options, shutdown: &Shutdow
     Ok(exit)
 }
 
-async fn listen(options: &Options, bridge: Bridge, shutdown: &Shutdown) -> Result<Option<Server>> {
+async fn listen(
+    options: &Options,
+    bridge: Bridge,
+    tuning: Tuning,
+    shutdown: &Shutdown,
+) -> Result<Option<Server>> {
     let Some(addr) = options.listen else { return Ok(None) };
+    let routes = bridge.router().merge(tuning::api::routes(tuning, addr, options.token.as_deref()));
     let ending = shutdown.clone();
-    let server =
-        serve::serve(
-            addr,
-            bridge.router(),
-            serve::Limits::default(),
-            async move { ending.immediate().await },
-        )
-        .await?;
-    tracing::info!(addr = %server.addr(), "serving /health and /metrics");
+    let ended = async move { ending.immediate().await };
+    let server = serve::serve(addr, routes, serve::Limits::default(), ended).await?;
+    tracing::info!(addr = %server.addr(), "serving /health, /metrics and /api/v2");
     Ok(Some(server))
 }
 

@@ -4,6 +4,8 @@
 //! waits for an acknowledgement before asking for the next symbol, so the thread may linger for a moment and make one
 //! fsync serve many answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,15 +13,12 @@ use anyhow::{Context as _, Result, anyhow};
 use tidemill_storage::{Changes, Receipt, Store};
 use tokio::sync::{mpsc, oneshot};
 
-/// How the writer groups and publishes.
-#[derive(Clone, Copy, Debug)]
+/// How the writer groups and publishes. It may be changed while the writer works.
+#[derive(Debug)]
 pub struct Rhythm {
-    /// Commits under one fsync, at most.
-    pub group: usize,
-    /// Time a commit waits for others to share its fsync.
-    pub linger: Duration,
-    /// Time between publishes while there is something new.
-    pub publish_every: Duration,
+    group: AtomicUsize,
+    linger_us: AtomicU64,
+    publish_every_ms: AtomicU64,
 }
 
 /// The way to the writing thread. The thread ends when the last clone is dropped.
@@ -33,13 +32,59 @@ enum Order {
     Publish(oneshot::Sender<Result<()>>),
 }
 
+impl Rhythm {
+    /// `group` commits under one fsync at most, each waiting `linger` for others to share it; and the time between publishes
+    /// while there is something new.
+    pub fn new(group: usize, linger: Duration, publish_every: Duration) -> Self {
+        let rhythm = Self {
+            group: AtomicUsize::new(0),
+            linger_us: AtomicU64::new(0),
+            publish_every_ms: AtomicU64::new(0),
+        };
+        rhythm.set_group(group);
+        rhythm.set_linger(linger);
+        rhythm.set_publish_every(publish_every);
+        rhythm
+    }
+
+    /// Commits under one fsync, at most.
+    pub fn group(&self) -> usize {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Changes it; at least one.
+    pub fn set_group(&self, group: usize) {
+        self.group.store(group.max(1), Ordering::Relaxed);
+    }
+
+    /// Time a commit waits for others to share its fsync.
+    pub fn linger(&self) -> Duration {
+        Duration::from_micros(self.linger_us.load(Ordering::Relaxed))
+    }
+
+    /// Changes it, in whole microseconds.
+    pub fn set_linger(&self, linger: Duration) {
+        self.linger_us.store(u64::try_from(linger.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Time between publishes while there is something new.
+    pub fn publish_every(&self) -> Duration {
+        Duration::from_millis(self.publish_every_ms.load(Ordering::Relaxed))
+    }
+
+    /// Changes it, in whole milliseconds.
+    pub fn set_publish_every(&self, every: Duration) {
+        self.publish_every_ms.store(u64::try_from(every.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 impl Writer {
     /// Starts the thread.
-    pub fn start(store: Store, rhythm: Rhythm) -> Result<(Self, JoinHandle<()>)> {
-        let (to_thread, orders) = mpsc::channel(rhythm.group * 2);
+    pub fn start(store: Store, rhythm: Arc<Rhythm>) -> Result<(Self, JoinHandle<()>)> {
+        let (to_thread, orders) = mpsc::channel(rhythm.group() * 2);
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || write(&store, orders, rhythm))
+            .spawn(move || write(&store, orders, &rhythm))
             .context("cannot start the writing thread")?;
         Ok((Self { to_thread }, thread))
     }
@@ -78,7 +123,7 @@ fn gone() -> anyhow::Error {
     anyhow!("the writing thread has ended; its error stands in the log")
 }
 
-fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: Rhythm) {
+fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: &Rhythm) {
     let mut published = Instant::now();
     let mut dirty = false;
     let mut held = None;
@@ -92,16 +137,17 @@ fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: Rhythm) {
             }
             Order::Commit(first, reply) => {
                 let (mut group, mut replies) = (vec![first], vec![reply]);
-                held = gather(&mut orders, rhythm.group, &mut group, &mut replies);
-                if group.len() < rhythm.group && held.is_none() && !orders.is_closed() {
-                    std::thread::sleep(rhythm.linger);
-                    held = gather(&mut orders, rhythm.group, &mut group, &mut replies);
+                let most = rhythm.group();
+                held = gather(&mut orders, most, &mut group, &mut replies);
+                if group.len() < most && held.is_none() && !orders.is_closed() {
+                    std::thread::sleep(rhythm.linger());
+                    held = gather(&mut orders, most, &mut group, &mut replies);
                 }
                 answer(store.commit_group(group), replies);
                 dirty = true;
             }
         }
-        if dirty && (published.elapsed() >= rhythm.publish_every || store.needs_publish()) {
+        if dirty && (published.elapsed() >= rhythm.publish_every() || store.needs_publish()) {
             match publish(store) {
                 Ok(()) => dirty = false,
                 Err(error) => tracing::warn!(

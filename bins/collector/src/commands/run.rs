@@ -15,10 +15,12 @@ use crate::collector::{Collector, Place};
 use crate::config::Config;
 use crate::lease;
 use crate::run::{Options, run as passes};
+use crate::tuning::most_workers;
 
 pub(super) fn run(args: Run, surroundings: &Surroundings) -> Result<Exit, Failure> {
     let listen = args.listen.map(|addr| Flag::new("collector.listen", addr.to_string()).named("--listen"));
-    let loaded = load(&args.configured, listen.into_iter().collect(), surroundings)?;
+    let untuned = args.no_auto_tuning.then(|| Flag::new("tuning.enabled", "false").named("--no-auto-tuning"));
+    let loaded = load(&args.configured, listen.into_iter().chain(untuned).collect(), surroundings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -33,13 +35,19 @@ async fn collect(mut config: Config, args: Run, surroundings: &Surroundings) -> 
         false => None,
     };
     let style = if args.quiet { Style::Silent } else { Style::auto() };
-    let options =
-        Options { once: args.once, listen: config.collector.listen, summary: args.summary.clone(), style };
+    let mut options = Options {
+        once: args.once,
+        listen: config.collector.listen,
+        token: None,
+        summary: args.summary.clone(),
+        style,
+    };
+    options.token = token(&config, surroundings).or_exit(Exit::BAD_INPUT)?;
     let limited = args.limiter == Limiter::On;
     let env = |name: &str| surroundings.var(name);
     let base = base(&args.configured);
     // What may be under way at once, for whoever follows us.
-    let reserve = u32::try_from(config.collector.workers).unwrap_or(u32::MAX);
+    let reserve = u32::try_from(most_workers(&config.collector)).unwrap_or(u32::MAX);
     let leases = match limited {
         true => lease::open(&config.lease, &base, reserve, &env).await.or_exit(Exit::BAD_INPUT)?,
         false => None,
@@ -63,4 +71,13 @@ async fn with_sandbox(config: &mut Config) -> Result<tidemill_sandbox::Running, 
         .map_err(|fault| anyhow::anyhow!("{}: {}", fault.path, fault.problem))
         .or_exit(Exit::BAD_INPUT)?;
     Ok(running)
+}
+
+/// The token that changes ask for; it is masked in everything that is said.
+fn token(config: &Config, surroundings: &Surroundings) -> anyhow::Result<Option<String>> {
+    let Some(name) = &config.collector.token_env else { return Ok(None) };
+    let token = surroundings.var(name).filter(|token| !token.is_empty());
+    let token = token.with_context(|| format!("collector.token_env: {name} is not set"))?;
+    surroundings.redactor.register(&token);
+    Ok(Some(token))
 }

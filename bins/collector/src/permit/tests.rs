@@ -34,7 +34,8 @@ fn terms(requests: u32, keys: &[&str], max_wait: Duration, shutdown: Shutdown) -
     let wallet = Wallet::new(keys::load(&provider, std::path::Path::new("."), &|_| None).unwrap());
     let pool = KeyPool::builder(limits).keys(keys.len()).build().unwrap();
     let (keys, judge, cost) = (Arc::new(wallet), Arc::default(), Cost::ONE);
-    Arc::new(Terms { pool, cost, tenancy: None, keys, max_wait, shutdown, judge })
+    let pace = Arc::new(crate::pace::Pace::new(None));
+    Arc::new(Terms { pool, cost, pace, tenancy: None, keys, max_wait, shutdown, judge })
 }
 
 fn call(uri: &str) -> Call {

@@ -14,3 +14,4 @@ mod readers;
 mod shared;
 mod simulated;
 mod trouble;
+mod tuning;
