@@ -9,7 +9,8 @@ use tidemill_autotune::{Aimd, DriverBuilder, Gradient, Knob};
 
 use super::signals;
 use crate::config::{Collector, ConcurrencyBy, Config, Provider as Configured};
-use crate::provider::{Provider, per_second};
+use crate::pace::per_second;
+use crate::provider::Provider;
 use crate::workers::Workers;
 use crate::writer::Rhythm;
 
