@@ -90,13 +90,15 @@ impl Collector {
         }
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let s3 = config.storage.s3.as_ref();
-        let store = store_of(&datasets, tidemill_storage::Config::default());
+        let kept = tidemill_storage::Config::default();
+        let buffer = kept.flush_bytes;
+        let store = store_of(&datasets, kept);
         let store = remote::attach(store, s3, &place.redactor, env)?
             .open(&data)
             .with_context(|| format!("cannot open the data folder {}", data.display()))?;
         let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
         let bounds = &config.collector;
-        let rhythm = Arc::new(Rhythm::new(bounds.group_commit, bounds.linger, bounds.publish_every));
+        let rhythm = Arc::new(Rhythm::new(bounds.group_commit, bounds.linger, bounds.publish_every, buffer));
         let workers = Arc::new(Workers::new(bounds.workers, tuning::most_workers(bounds)));
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&rhythm))?;
         let pusher = Pusher::start(&store, s3, &registry)?;

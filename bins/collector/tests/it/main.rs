@@ -7,6 +7,7 @@ mod bucket;
 mod cli;
 mod http;
 mod kill;
+mod memory;
 mod once;
 mod program;
 mod providers;

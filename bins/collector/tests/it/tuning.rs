@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,8 +21,20 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it over DIR/data and waits until it serves.
     pub(crate) fn start(dir: &Path, config: &Path, more: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_as(collector([] as [&str; 0]), dir, config, more, env)
+    }
+
+    /// The same by a command of one's own that ends with the program.
+    pub(crate) fn start_as(
+        mut command: Command,
+        dir: &Path,
+        config: &Path,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let listen = if more.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
-        let mut child = collector(["run", "--quiet", "--log", "info", "--config"])
+        let mut child = command
+            .args(["run", "--quiet", "--log", "info", "--config"])
             .arg(config)
             .arg("--data")
             .arg(dir.join("data"))
@@ -71,7 +83,7 @@ impl Served {
         words.map(|record| record["words"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Looks until it is so, at most a minute.
+    /// Looks until it is so, at most three minutes: machines may be busy.
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
