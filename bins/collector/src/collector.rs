@@ -20,6 +20,7 @@ use crate::meters::Meters;
 use crate::plan::{self, Due, Wanted};
 use crate::provider::{Given, Provider};
 use crate::remote::{self, Pusher};
+use crate::rollouts::Rollouts;
 use crate::rows;
 use crate::tuning::{self, Ticking, Tuning};
 use crate::workers::Workers;
@@ -40,6 +41,8 @@ pub struct Collector {
     pub writer: Writer,
     /// How many requests are prepared at once.
     pub workers: Arc<Workers>,
+    /// Which datasets move to another provider, and how far they are.
+    pub rollouts: Arc<Rollouts>,
     /// What changes settings while the collector runs.
     pub tuning: Tuning,
     /// Every metric of this process.
@@ -102,6 +105,7 @@ impl Collector {
         let workers = Arc::new(Workers::new(bounds.workers, tuning::most_workers(bounds)));
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&rhythm))?;
         let pusher = Pusher::start(&store, s3, &registry)?;
+        let rollouts = Arc::new(Rollouts::open(&state, &datasets, &providers));
         let parts =
             tuning::Parts { providers: &providers, workers: &workers, rhythm: &rhythm, state: &state };
         let (tuning, ticking) = Tuning::start(&config, &parts)?;
@@ -112,6 +116,7 @@ impl Collector {
             ledger,
             writer,
             workers,
+            rollouts,
             tuning,
             registry,
             meters,

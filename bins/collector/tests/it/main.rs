@@ -12,6 +12,7 @@ mod once;
 mod program;
 mod providers;
 mod readers;
+mod rollouts;
 mod shared;
 mod simulated;
 mod trouble;
