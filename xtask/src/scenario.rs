@@ -27,6 +27,7 @@ const AT_LENGTH: &[(&str, &str, &str)] = &[
     ("providers", "tidemill-collector", "providers::"),
     ("readers", "tidemill-collector", "readers::"),
     ("task-queue", "tidemill-task-queue", "kill::"),
+    ("tuning", "tidemill-collector", "tuning::"),
 ];
 
 /// Soak runs before which a crate's own tests run at full length: the area, and the crate.

@@ -20,6 +20,7 @@ use crate::meters::Meters;
 use crate::plan::{self, Due, Wanted};
 use crate::provider::{Given, Provider};
 use crate::remote::{self, Pusher};
+use crate::rollouts::Rollouts;
 use crate::rows;
 use crate::tuning::{self, Ticking, Tuning};
 use crate::workers::Workers;
@@ -40,6 +41,8 @@ pub struct Collector {
     pub writer: Writer,
     /// How many requests are prepared at once.
     pub workers: Arc<Workers>,
+    /// Which datasets move to another provider, and how far they are.
+    pub rollouts: Arc<Rollouts>,
     /// What changes settings while the collector runs.
     pub tuning: Tuning,
     /// Every metric of this process.
@@ -90,16 +93,19 @@ impl Collector {
         }
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let s3 = config.storage.s3.as_ref();
-        let store = store_of(&datasets, tidemill_storage::Config::default());
+        let kept = tidemill_storage::Config::default();
+        let buffer = kept.flush_bytes;
+        let store = store_of(&datasets, kept);
         let store = remote::attach(store, s3, &place.redactor, env)?
             .open(&data)
             .with_context(|| format!("cannot open the data folder {}", data.display()))?;
         let ledger = Ledger::load(store.scan(ledger::TABLE, &Scan::new()))?;
         let bounds = &config.collector;
-        let rhythm = Arc::new(Rhythm::new(bounds.group_commit, bounds.linger, bounds.publish_every));
+        let rhythm = Arc::new(Rhythm::new(bounds.group_commit, bounds.linger, bounds.publish_every, buffer));
         let workers = Arc::new(Workers::new(bounds.workers, tuning::most_workers(bounds)));
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&rhythm))?;
         let pusher = Pusher::start(&store, s3, &registry)?;
+        let rollouts = Arc::new(Rollouts::open(&state, &datasets, &providers));
         let parts =
             tuning::Parts { providers: &providers, workers: &workers, rhythm: &rhythm, state: &state };
         let (tuning, ticking) = Tuning::start(&config, &parts)?;
@@ -110,6 +116,7 @@ impl Collector {
             ledger,
             writer,
             workers,
+            rollouts,
             tuning,
             registry,
             meters,

@@ -3,6 +3,7 @@
 //! Data flows one way: universe, plan, work item, worker, permit, HTTP, classify, decode, validate, append, publish.
 //! Nothing flows back but statistics, the limiter's hints and the ledger, which becomes the next plan.
 
+pub mod access;
 pub mod args;
 pub mod bridge;
 pub mod builtin;
@@ -25,6 +26,7 @@ pub mod plan;
 pub mod provider;
 pub mod remote;
 pub mod report;
+pub mod rollouts;
 pub mod rows;
 pub mod run;
 pub mod tuning;

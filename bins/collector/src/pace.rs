@@ -3,8 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tidemill_rate_limit::{Limit, Scope};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+use crate::config::Provider;
 
 /// Longest sleep between two looks at the share, so that a new one is felt soon.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,6 +23,9 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Windows beyond this say how much in a day, not how fast.
+    pub const LONGEST: Duration = Duration::from_secs(3600);
+
     /// Of a quota of so many requests a second.
     pub fn new(full: Option<f64>) -> Self {
         let full = full.filter(|full| full.is_finite() && *full > 0.0);
@@ -41,10 +47,15 @@ impl Pace {
         self.share.store(share.clamp(0.01, 1.0).to_bits(), Ordering::Relaxed);
     }
 
-    /// Waits for the next turn.
-    pub async fn turn(&self) {
-        if self.between().is_none() {
-            return;
+    /// Whether sends are spaced out now.
+    pub fn is_slower(&self) -> bool {
+        self.between().is_some()
+    }
+
+    /// Waits for the next turn; false when there was no turn to wait for.
+    pub async fn turn(&self) -> bool {
+        if !self.is_slower() {
+            return false;
         }
         let mut last = self.last.lock().await;
         loop {
@@ -52,7 +63,7 @@ impl Pace {
             let due = last.zip(self.between()).map_or(now, |(last, between)| last + between);
             if due <= now {
                 *last = Some(now);
-                return;
+                return true;
             }
             tokio::time::sleep_until(due.min(now + LOOK)).await;
         }
@@ -64,6 +75,16 @@ impl Pace {
         let full = self.full.filter(|_| share < 1.0)?;
         Duration::try_from_secs_f64(1.0 / (full * share)).ok()
     }
+}
+
+/// Requests a second that the tightest limit allows with so many keys, of windows up to `longest`; none without a limit.
+pub fn per_second(provider: &Provider, keys: usize, longest: Duration) -> Option<f64> {
+    let cost = f64::from(provider.cost.unwrap_or(1).max(1));
+    let of = |limit: &Limit| {
+        let shares = if limit.scope == Scope::Key { keys.max(1) as f64 } else { 1.0 };
+        shares * f64::from(limit.requests) / cost / limit.per.as_secs_f64().max(1e-3)
+    };
+    provider.limits.iter().filter(|limit| limit.per <= longest).map(of).reduce(f64::min)
 }
 
 #[cfg(test)]

@@ -48,12 +48,18 @@ pub async fn run(
         let room = workers.get() + collector.config.collector.queue;
         while !stopping && running.len() < room {
             let Some(item) = waiting.next() else { break };
-            let handle = pool.submit(job(collector, item)).await.context("cannot hand out work")?;
-            running.push(watched(item, handle));
+            let (job, moved) = job(collector, item);
+            let handle = pool.submit(job).await.context("cannot hand out work")?;
+            running.push(watched(item, moved, handle));
         }
         tokio::select! {
             ended = running.next() => match ended {
-                Some((item, ended)) => stopping |= tally.take(collector, item, ended),
+                Some((item, moved, ended)) => {
+                    if moved && let Some(well) = ended.is_well() {
+                        collector.rollouts.saw(&collector.datasets[item.dataset].name, well);
+                    }
+                    stopping |= tally.take(collector, item, ended);
+                }
                 None => break,
             },
             () = shutdown.draining(), if !stopping => {
@@ -78,6 +84,7 @@ pub async fn run(
     for provider in &collector.providers {
         provider.end_pass(HAND_BACK).await;
     }
+    collector.rollouts.end_pass();
     collector.writer.publish().await?;
     load.finish();
     let summary = tally.finish(collector, &load);
@@ -107,17 +114,40 @@ enum Ended {
     Failed(worker_pool::Error),
 }
 
-async fn watched(item: Item, handle: JobHandle<Kept>) -> (Item, Ended) {
+async fn watched(item: Item, moved: bool, handle: JobHandle<Kept>) -> (Item, bool, Ended) {
     let ended = match handle.await {
         Ok(kept) => kept.done().await.map_or_else(Ended::Lost, Ended::Kept),
         Err(error) => Ended::Failed(error),
     };
-    (item, ended)
+    (item, moved, ended)
 }
 
-fn job(collector: &Collector, item: Item) -> Job<impl FnMut(JobContext) -> Making + Send + 'static> {
+impl Ended {
+    /// Whether the provider gave what it was asked for; none when that was not its choice.
+    fn is_well(&self) -> Option<bool> {
+        match self {
+            // A row in twenty that breaks a rule is no better than none.
+            Self::Kept(Done { entry, .. }) => {
+                Some(entry.answered == Answered::Rows && entry.quarantined * 20 <= entry.received)
+            }
+            Self::Lost(_) => None,
+            Self::Failed(error) if error.kind() == worker_pool::ErrorKind::Closed => None,
+            Self::Failed(error) => match failed_of(error) {
+                Some(Failed::Store(_) | Failed::GivenUp { .. }) => None,
+                _ => Some(false),
+            },
+        }
+    }
+}
+
+fn failed_of(error: &worker_pool::Error) -> Option<&Failed> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Failed>())
+}
+
+/// The item as a job, and whether a move sends it to another provider than the configuration.
+fn job(collector: &Collector, item: Item) -> (Job<impl FnMut(JobContext) -> Making + Send + 'static>, bool) {
     let dataset = &collector.datasets[item.dataset];
-    let provider = &collector.providers[dataset.provider];
+    let (provider, moved) = collector.rollouts.provider(dataset, &dataset.symbols[item.symbol]);
     let bench = Arc::new(Bench {
         provider: Arc::clone(provider),
         dataset: Arc::clone(dataset),
@@ -126,12 +156,13 @@ fn job(collector: &Collector, item: Item) -> Job<impl FnMut(JobContext) -> Makin
     });
     let symbol = Arc::clone(&dataset.symbols[item.symbol]);
     let retry = Retry { max: collector.config.collector.tries.saturating_sub(1), ..Retry::STANDARD };
-    Job::new(move |_: JobContext| {
+    let job = Job::new(move |_: JobContext| {
         let (bench, symbol) = (Arc::clone(&bench), Arc::clone(&symbol));
         Box::pin(async move { bench.make(&symbol).await }) as Making
     })
     .retry(retry)
-    .group(provider.name.clone())
+    .group(provider.name.clone());
+    (job, moved)
 }
 
 /// Failures of one pass that are warned of one by one.
@@ -225,8 +256,7 @@ impl Tally {
             self.miss(collector, item);
             return false;
         }
-        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Failed>());
-        match cause {
+        match failed_of(error) {
             Some(failed) => self.take_cause(collector, item, failed),
             None => {
                 self.summary.not_asked -= 1;

@@ -153,11 +153,21 @@ impl<J> Terms<J> {
     /// Waits until the quota is ours to spend and lets one request go, or says which of the two takes longer than
     /// `max_wait`, or that the run ends.
     async fn permit(&self) -> Result<Permit, PaidError> {
-        tokio::select! {
-            biased;
-            () = self.shutdown.draining() => return Err(PaidError::Stopping),
-            () = self.pace.turn() => {}
+        loop {
+            let paced = tokio::select! {
+                biased;
+                () = self.shutdown.draining() => return Err(PaidError::Stopping),
+                paced = self.pace.turn() => paced,
+            };
+            let permit = self.leased().await?;
+            // The pace may have been slowed down while this one waited; the permit is then given back.
+            if paced || !self.pace.is_slower() {
+                return Ok(permit);
+            }
         }
+    }
+
+    async fn leased(&self) -> Result<Permit, PaidError> {
         let Some(tenancy) = &self.tenancy else { return self.slot().await };
         loop {
             match tenancy.ready(self.max_wait, &self.shutdown).await {

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tidemill_lease::Leases;
 use tidemill_market::{Adapter, Ask, Class, Reading, Refused};
 use tidemill_metrics::{Counter, Histogram, Registry};
-use tidemill_rate_limit::{Cost, FileStamps, Hints, KeyIndex, KeyPool, Limit, Outcome, Scope, headers};
+use tidemill_rate_limit::{Cost, FileStamps, Hints, KeyIndex, KeyPool, Outcome, headers};
 use tidemill_shell::signals::Shutdown;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
@@ -20,7 +20,7 @@ use crate::dataset::Dataset;
 use crate::http::{self as wire, Answer, Attempt, Call, Redirect, RedirectLayer};
 use crate::keys::ApiKey;
 use crate::lease::{Past, Tenancy};
-use crate::pace::Pace;
+use crate::pace::{Pace, per_second};
 use crate::permit::{Judge, KEY_HERE, Paid, PaidError, PermitLayer, Terms, Wallet};
 use crate::report::{KeySummary, ProviderSummary};
 use crate::tuning::most_workers;
@@ -153,7 +153,7 @@ impl Provider {
             }
             None => None,
         };
-        let pace = Arc::new(Pace::new(per_second(config, pool.stats().keys.len(), LONG)));
+        let pace = Arc::new(Pace::new(per_second(config, pool.stats().keys.len(), Pace::LONGEST)));
         let most_connections = http.max_connections.min(http.max_connections_per_host);
         let most_connections = u32::try_from(most_connections).unwrap_or(u32::MAX);
         let mut http = http.clone();
@@ -328,19 +328,6 @@ impl Provider {
         self.failures.fetch_add(1, Ordering::Relaxed);
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
-}
-
-/// Windows beyond this say how much in a day, not how fast.
-const LONG: Duration = Duration::from_secs(3600);
-
-/// Requests a second that the tightest limit allows with so many keys, of windows up to `longest`; none without a limit.
-pub fn per_second(config: &Config, keys: usize, longest: Duration) -> Option<f64> {
-    let cost = f64::from(config.cost.unwrap_or(1).max(1));
-    let of = |limit: &Limit| {
-        let shares = if limit.scope == Scope::Key { keys.max(1) as f64 } else { 1.0 };
-        shares * f64::from(limit.requests) / cost / limit.per.as_secs_f64().max(1e-3)
-    };
-    config.limits.iter().filter(|limit| limit.per <= longest).map(of).reduce(f64::min)
 }
 
 impl Base {

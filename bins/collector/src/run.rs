@@ -12,11 +12,13 @@ use tidemill_shell::progress::{Progress, Style};
 use tidemill_shell::serve::{self, Server};
 use tidemill_shell::signals::Shutdown;
 
+use crate::access::Access;
 use crate::bridge::{Bridge, Health};
 use crate::collector::Collector;
 use crate::pass;
 use crate::report::Summary;
-use crate::tuning::{self, Tuning};
+use crate::rollouts;
+use crate::tuning;
 
 /// How a run is shown and when it ends.
 #[derive(Clone)]
@@ -49,8 +51,7 @@ const NAP: Duration = Duration::from_secs(60);
 pub async fn run(mut collector: Collector, options: &Options, shutdown: &Shutdown) -> Result<Exit, Failure> {
     let health = Arc::new(Mutex::new(Health::default()));
     let bridge = Bridge::new(&collector, Arc::clone(&health))?;
-    let tuning = collector.tuning.clone();
-    let server = listen(options, bridge, tuning, shutdown).await.or_exit(Exit::BAD_INPUT)?;
+    let server = listen(options, bridge, &collector, shutdown).await.or_exit(Exit::BAD_INPUT)?;
     let ended = passes(&mut collector, options, shutdown, &health).await;
     if let Some(server) = server {
         server.close(Duration::from_secs(5)).await;
@@ -64,11 +65,15 @@ pub async fn run(mut collector: Collector, options: &Options, shutdown: &Shutdow
 async fn listen(
     options: &Options,
     bridge: Bridge,
-    tuning: Tuning,
+    collector: &Collector,
     shutdown: &Shutdown,
 ) -> Result<Option<Server>> {
     let Some(addr) = options.listen else { return Ok(None) };
-    let routes = bridge.router().merge(tuning::api::routes(tuning, addr, options.token.as_deref()));
+    let access = Access { addr, token: options.token.as_deref() };
+    let routes = bridge
+        .router()
+        .merge(tuning::api::routes(collector.tuning.clone(), access))
+        .merge(rollouts::api::routes(Arc::clone(&collector.rollouts), access));
     let ending = shutdown.clone();
     let ended = async move { ending.immediate().await };
     let server = serve::serve(addr, routes, serve::Limits::default(), ended).await?;

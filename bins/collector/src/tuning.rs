@@ -78,6 +78,11 @@ impl Tuning {
         let tuned = with_defaults(config.tuning.clone())?;
         let (enabled, interval) = (tuned.enabled, tuned.interval);
         let driver = knobs::knobs(Driver::builder(tuned), config, providers, workers, rhythm);
+        let driver = driver.action("memory.release", || {
+            // Nothing to give back is no failure.
+            let _ = tidemill_host::release_memory();
+            Ok(())
+        });
         let mut driver = sampler.signals(driver).build().context("[tuning]")?;
         let journal = Journal::open(&state.join("tuning.jsonl"));
         let clock = Clock::start();

@@ -19,6 +19,7 @@ pub struct Rhythm {
     group: AtomicUsize,
     linger_us: AtomicU64,
     publish_every_ms: AtomicU64,
+    buffer_bytes: AtomicU64,
 }
 
 /// The way to the writing thread. The thread ends when the last clone is dropped.
@@ -33,13 +34,14 @@ enum Order {
 }
 
 impl Rhythm {
-    /// `group` commits under one fsync at most, each waiting `linger` for others to share it; and the time between publishes
-    /// while there is something new.
-    pub fn new(group: usize, linger: Duration, publish_every: Duration) -> Self {
+    /// `group` commits under one fsync at most, each waiting `linger` for others to share it; the time between publishes
+    /// while there is something new; and the bytes of rows in memory that are published at once.
+    pub fn new(group: usize, linger: Duration, publish_every: Duration, buffer_bytes: u64) -> Self {
         let rhythm = Self {
             group: AtomicUsize::new(0),
             linger_us: AtomicU64::new(0),
             publish_every_ms: AtomicU64::new(0),
+            buffer_bytes: AtomicU64::new(buffer_bytes),
         };
         rhythm.set_group(group);
         rhythm.set_linger(linger);
@@ -75,6 +77,21 @@ impl Rhythm {
     /// Changes it, in whole milliseconds.
     pub fn set_publish_every(&self, every: Duration) {
         self.publish_every_ms.store(u64::try_from(every.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Bytes of rows in memory that are published at once.
+    pub fn buffer_bytes(&self) -> u64 {
+        self.buffer_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Changes it; the store's own bound stands above it.
+    pub fn set_buffer_bytes(&self, bytes: u64) {
+        self.buffer_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn is_publish_due(&self, store: &Store, last: Instant) -> bool {
+        let is_full = || store.stats().memory_bytes >= self.buffer_bytes();
+        last.elapsed() >= self.publish_every() || store.needs_publish() || is_full()
     }
 }
 
@@ -147,7 +164,7 @@ fn write(store: &Store, mut orders: mpsc::Receiver<Order>, rhythm: &Rhythm) {
                 dirty = true;
             }
         }
-        if dirty && (published.elapsed() >= rhythm.publish_every() || store.needs_publish()) {
+        if dirty && rhythm.is_publish_due(store, published) {
             match publish(store) {
                 Ok(()) => dirty = false,
                 Err(error) => tracing::warn!(

@@ -123,7 +123,8 @@ impl DriverBuilder {
     /// `Config`, with the field, rule or knob; also for a knob tried by split that cannot be split.
     pub fn build(self) -> Result<Driver, Error> {
         let Self { tuner, handles, signals, actions } = self;
-        let tuner = tuner.build()?;
+        // A rule may name what this program cannot do: the built-in ones are for many programs.
+        let tuner = tuner.actions(actions.keys().cloned()).build()?;
         let unable = tuner.knobs().map(|(knob, _)| knob).find(|knob| {
             let can = handles.get(&knob.name).is_some_and(|handle| handle.set_split.is_some());
             knob.trial == crate::TrialBy::Split && !can
@@ -226,7 +227,6 @@ impl Driver {
                     let set = set.map_or(Ok(()), |set| set(old, new, split));
                     set.map_err(|why| Error::apply(&knob, new, why))
                 }
-                // A rule may name what this program cannot do: the built-in ones are for many programs.
                 Action::Run(name) => {
                     let run = self.actions.get_mut(&name).map_or(Ok(()), |run| run());
                     run.map_err(|why| Error::apply(&name, 0.0, why))

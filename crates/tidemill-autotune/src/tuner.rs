@@ -1,6 +1,6 @@
 //! The pure core: takes readings and the time, returns what to set, and remembers why.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::config::Config;
@@ -71,6 +71,8 @@ pub struct Tuner {
     config: Config,
     signals: Signals,
     knobs: BTreeMap<String, Set>,
+    /// The actions there are; none: any.
+    able: Option<BTreeSet<String>>,
     rules: Vec<Watched>,
     trials: Vec<Trial>,
     held: Vec<Held>,
@@ -89,7 +91,7 @@ impl Tuner {
     /// Starts one.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
-        Builder { config, knobs: Vec::new() }
+        Builder { config, knobs: Vec::new(), able: None }
     }
 
     /// Takes a reading of a signal.

@@ -24,6 +24,8 @@
 //!
 //! [`Doctor`] reads how the machine is set and says what to change, with the exact commands, their reason, risk and way back.
 //!
+//! [`release_memory`] gives back what this process has freed.
+//!
 //! **Bounds.** 1 MiB of any file, `max_mounts` file systems. Only local file systems are asked for their size, as one
 //! behind a dead network would hang.
 
@@ -34,6 +36,7 @@ mod host;
 #[cfg(any(target_os = "linux", test))]
 mod procfs;
 mod reading;
+mod release;
 mod sample;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
@@ -44,4 +47,5 @@ pub use doctor::{Doctor, Finding, Status, Write};
 pub use error::{Error, ErrorKind};
 pub use host::{Builder, Host};
 pub use reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals, Pressure, Reading, Throttled};
+pub use release::release_memory;
 pub use sample::{Cpu, Disk, Memory, Mount, Network, Process, Sample};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::faults::Faults;
-use crate::latency::Latency;
+use crate::latency::{Latency, Spell};
 use crate::quota::{
     Daily, FixedWindow, Leaky, PenalisingLog, Quota, SlidingCounter, SlidingLog, TokenBucket,
 };
@@ -30,6 +30,8 @@ pub struct Config {
     pub quota: Vec<QuotaConfig>,
     /// How long answers take; default uniform, 20 to 80 ms.
     pub latency: Latency,
+    /// When answers take longer than that, at most 64 times; default never.
+    pub spells: Vec<Spell>,
     /// What goes wrong; default nothing.
     pub faults: Faults,
     /// How a refusal looks; default `information`.
@@ -129,6 +131,7 @@ impl Default for Config {
             max_keys: 64,
             quota: vec![QuotaConfig::default()],
             latency: Latency::default(),
+            spells: Vec::new(),
             faults: Faults::default(),
             refusal: RefusalStyle::default(),
             invalid_key: InvalidKeyStyle::default(),
@@ -191,6 +194,13 @@ impl Config {
                 return Err(Error::config("latency.sigma", format!("{sigma} is not between 0 and 100")));
             }
             _ => {}
+        }
+        within("spells", self.spells.len(), 0, 64)?;
+        for (index, spell) in self.spells.iter().enumerate() {
+            if !(0.0..=1000.0).contains(&spell.times) {
+                let problem = format!("{} is not between 0 and 1000", spell.times);
+                return Err(Error::config(format!("spells[{index}].times"), problem));
+            }
         }
         within("faults.rules", self.faults.rules.len(), 0, 64)?;
         within("faults.revoked", self.faults.revoked.len(), 0, 1024)?;
@@ -315,6 +325,7 @@ mod tests {
                 ..QuotaConfig::new(Model::Leaky, 75, Duration::from_secs(60))
             }],
             faults: Faults::none().with_probability(crate::FaultKind::Reset, 0.25).revoke("k1", 9),
+            spells: vec![Spell { after: Duration::ZERO, lasts: Duration::from_secs(300), times: 3.0 }],
             ..Config::default()
         };
         let text = toml::to_string(&config).unwrap();
@@ -347,7 +358,9 @@ mod tests {
                 "faults.rules[0].probability",
             ),
         ];
-        for (config, field) in wrong {
+        let spell = Spell { after: ten, lasts: ten, times: f64::NAN };
+        let endless = (Config { spells: vec![spell], ..Config::default() }, "spells[0].times");
+        for (config, field) in wrong.into_iter().chain([endless]) {
             let error = config.validate().unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Config);
             assert!(error.to_string().contains(&format!("`{field}")), "{error}");

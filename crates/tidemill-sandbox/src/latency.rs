@@ -45,6 +45,30 @@ pub enum Latency {
     },
 }
 
+/// A time in which every answer takes longer, or shorter, than usual.
+///
+/// In TOML: `spells = [{ after = "60s", lasts = "5m", times = 3.0 }]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spell {
+    /// When it begins, since the start of serving.
+    #[serde(with = "duration_text")]
+    pub after: Duration,
+    /// How long it is.
+    #[serde(with = "duration_text")]
+    pub lasts: Duration,
+    /// What the latency of a request that arrives in it is multiplied with; 0 to 1000.
+    pub times: f64,
+}
+
+impl Spell {
+    /// What the latency is multiplied with at a time since the start of serving; spells that overlap multiply.
+    pub(crate) fn factor(spells: &[Self], at: Duration) -> f64 {
+        let on = |spell: &&Self| at.checked_sub(spell.after).is_some_and(|into| into < spell.lasts);
+        spells.iter().filter(on).map(|spell| spell.times).product()
+    }
+}
+
 /// One request's latency in its two parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delay {
@@ -74,6 +98,14 @@ impl Latency {
         };
         let uplink = total.mul_f64(0.25 + 0.5 * unit(bits(seed, Purpose::Uplink, request, 0)));
         Delay { uplink, downlink: total - uplink }
+    }
+}
+
+impl Delay {
+    /// Both parts multiplied.
+    #[must_use]
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { uplink: self.uplink.mul_f64(factor), downlink: self.downlink.mul_f64(factor) }
     }
 }
 
@@ -118,6 +150,19 @@ mod tests {
         let capped =
             Latency::Lognormal { median: Duration::from_secs(1), sigma: 40.0, cap: Duration::from_secs(2) };
         assert_eq!(self::totals(capped, 1)[3999], Duration::from_secs(2));
+    }
+
+    #[test]
+    fn a_spell_begins_and_ends() {
+        let s = Duration::from_secs;
+        let spells = [
+            Spell { after: s(60), lasts: s(300), times: 3.0 },
+            Spell { after: s(100), lasts: s(10), times: 0.5 },
+        ];
+        let factors = [0, 59, 60, 100, 110, 359, 360].map(|at| Spell::factor(&spells, s(at)));
+        assert_eq!(factors, [1.0, 1.0, 3.0, 1.5, 3.0, 3.0, 1.0]);
+        let delay = Delay { uplink: s(1), downlink: s(2) }.times(3.0);
+        assert_eq!((delay.uplink, delay.downlink), (s(3), s(6)));
     }
 
     #[test]

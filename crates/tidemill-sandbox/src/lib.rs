@@ -67,7 +67,7 @@ pub use config::{
 };
 pub use error::{Error, ErrorKind};
 pub use faults::{FaultKind, FaultRule, Faults, Revocation};
-pub use latency::{Delay, Latency};
+pub use latency::{Delay, Latency, Spell};
 pub use sandbox::{Builder, Sandbox};
 pub use series::Bar;
 pub use serve::{Report, Running};

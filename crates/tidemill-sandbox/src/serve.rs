@@ -23,6 +23,7 @@ use crate::body::{Body, Cut};
 use crate::books::{Books, Counted};
 use crate::error::{Cause, Error};
 use crate::faults::FaultKind;
+use crate::latency::Spell;
 use crate::query::Query;
 use crate::sandbox::Sandbox;
 use crate::stats::{Stats, SymbolStats};
@@ -209,6 +210,7 @@ impl Desk {
         let config = &self.sandbox.config;
         let number = self.arrivals.fetch_add(1, Ordering::Relaxed) + 1;
         let delay = config.latency.draw(config.seed, number);
+        let delay = delay.times(Spell::factor(&config.spells, self.origin.elapsed()));
         pause(delay.uplink).await;
         let ask = match ask {
             Ok(ask) => ask,

@@ -1,32 +1,28 @@
 //! `/api/v2/knobs`, `/api/v2/trials`, `/api/v2/tuning`: what the tuner does, and what a person tells it.
 //!
-//! Everybody who reaches the port may look. Whoever changes something shows the token; without a token changes are open on
-//! loopback alone, and there only to requests that name this machine.
+//! Everybody who reaches the port may look; [`Access`] says who may change something.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST};
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{delete, get, put};
 use serde_json::{Map, Value, json};
 use tidemill_autotune::{Error, ErrorKind, Record, TrialView};
-use tidemill_shell::serve::BearerLayer;
 
 use super::{Inner, Tuning};
+use crate::access::{Access, answer, refused};
 
 /// Decisions in one answer, if nobody asks for fewer or more.
 const LIMIT: usize = 100;
 /// Knobs that one request sets, at most.
 const AT_ONCE: usize = 100;
 
-/// Serves the tuner on `addr`, where changes ask for `token`.
-pub fn routes(tuning: Tuning, addr: SocketAddr, token: Option<&str>) -> Router {
+/// Serves the tuner.
+pub fn routes(tuning: Tuning, access: Access<'_>) -> Router {
     let look = Router::new()
         .route("/api/v2/knobs", get(knobs))
         .route("/api/v2/trials", get(trials))
@@ -36,12 +32,7 @@ pub fn routes(tuning: Tuning, addr: SocketAddr, token: Option<&str>) -> Router {
         .route("/api/v2/knobs", put(turn))
         .route("/api/v2/trials/{trial}", delete(end_trial))
         .route("/api/v2/tuning", put(switch));
-    let change = match token.filter(|token| !token.is_empty()) {
-        Some(token) => change.layer(BearerLayer::new(token)),
-        None if addr.ip().is_loopback() => change.layer(from_fn(only_this_machine)),
-        None => change.layer(from_fn(nobody)),
-    };
-    look.merge(change).with_state(tuning)
+    look.merge(access.guard(change)).with_state(tuning)
 }
 
 async fn knobs(State(tuning): State<Tuning>) -> Response {
@@ -135,36 +126,6 @@ fn status_of(error: &Error) -> StatusCode {
     }
 }
 
-/// A page in a browser can call this machine by any name of its own, and then reach what listens on loopback.
-async fn only_this_machine(request: Request, next: Next) -> Response {
-    if names_this_machine(request.headers()) {
-        return next.run(request).await;
-    }
-    refused(StatusCode::FORBIDDEN, "without collector.token_env changes are for localhost alone")
-}
-
-async fn nobody(_: Request, _: Next) -> Response {
-    refused(StatusCode::FORBIDDEN, "changes beyond loopback need a token: set collector.token_env")
-}
-
-fn names_this_machine(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn answer(status: StatusCode, value: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], value.to_string()).into_response()
-}
-
-fn refused(status: StatusCode, why: &str) -> Response {
-    answer(status, &json!({ "error": why }))
-}
-
 impl Inner {
     fn knobs(&self) -> Vec<Value> {
         let tuner = self.driver.tuner();
@@ -229,34 +190,4 @@ fn shown(record: &Record) -> Value {
     value["at"] = json!(record.at.as_secs_f64());
     value["words"] = json!(record.words());
     value
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn without_a_token_a_request_must_name_this_machine() {
-        let named = |host: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, HeaderValue::from_static(host));
-            names_this_machine(&headers)
-        };
-        for host in ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000", "[::1]"] {
-            assert!(named(host), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "evil.example:8000",
-            "localhost.evil.example",
-            "10.0.0.1:8000",
-            "127.0.0.1:x",
-        ] {
-            assert!(!named(host), "{host}");
-        }
-        assert!(!names_this_machine(&HeaderMap::new()));
-    }
 }

@@ -9,7 +9,8 @@ use tidemill_autotune::{Aimd, DriverBuilder, Gradient, Knob};
 
 use super::signals;
 use crate::config::{Collector, ConcurrencyBy, Config, Provider as Configured};
-use crate::provider::{Provider, per_second};
+use crate::pace::per_second;
+use crate::provider::Provider;
 use crate::workers::Workers;
 use crate::writer::Rhythm;
 
@@ -19,6 +20,9 @@ const SLOW: f64 = 1.0;
 const QUEUED: f64 = 0.25;
 /// Mean response, in ms, above which there are too many under way, for the controller that is told a bound.
 const TOO_SLOW_MS: f64 = 1500.0;
+
+/// Bytes of rows in memory below which publishing would cost more than it saves.
+const LEAST_BUFFER: f64 = (1 << 20) as f64;
 
 /// Requests prepared at once, at most, whatever is turned.
 pub fn most_workers(config: &Collector) -> usize {
@@ -115,7 +119,7 @@ fn whole(name: &str, low: f64, high: f64) -> Knob {
     Knob::new(name, low, high).step((high - low).min(1.0))
 }
 
-/// The writer's three.
+/// The writer's four.
 fn writing(builder: DriverBuilder, config: &Collector, rhythm: &Arc<Rhythm>) -> DriverBuilder {
     let (get, set) = (Arc::clone(rhythm), Arc::clone(rhythm));
     let group = config.group_commit;
@@ -133,6 +137,16 @@ fn writing(builder: DriverBuilder, config: &Collector, rhythm: &Arc<Rhythm>) -> 
         move || get.linger().as_secs_f64(),
         move |value| {
             set.set_linger(Duration::from_secs_f64(value.max(0.0)));
+            Ok(())
+        },
+    );
+    let (get, set) = (Arc::clone(rhythm), Arc::clone(rhythm));
+    let most = rhythm.buffer_bytes() as f64;
+    let builder = builder.knob(
+        Knob::new("buffer.rows.capacity", most.min(LEAST_BUFFER), most).unit("bytes"),
+        move || get.buffer_bytes() as f64,
+        move |value| {
+            set.set_buffer_bytes(value as u64);
             Ok(())
         },
     );

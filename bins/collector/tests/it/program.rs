@@ -68,6 +68,12 @@ impl Sandbox {
         format!("http://{}", self.addr)
     }
 
+    /// Requests the server has let through so far.
+    pub(crate) fn admitted(&self) -> f64 {
+        let stats: Value = serde_json::from_str(&get(self.addr, "/stats").1).unwrap();
+        stats["admitted"].as_f64().unwrap()
+    }
+
     /// What the server itself counted; with how often each symbol was asked for.
     pub(crate) fn stats(&self) -> Value {
         serde_json::from_str(&get(self.addr, "/stats?symbols=1").1).unwrap()

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,8 +21,20 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it over DIR/data and waits until it serves.
     pub(crate) fn start(dir: &Path, config: &Path, more: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_as(collector([] as [&str; 0]), dir, config, more, env)
+    }
+
+    /// The same by a command of one's own that ends with the program.
+    pub(crate) fn start_as(
+        mut command: Command,
+        dir: &Path,
+        config: &Path,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let listen = if more.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] };
-        let mut child = collector(["run", "--quiet", "--log", "info", "--config"])
+        let mut child = command
+            .args(["run", "--quiet", "--log", "info", "--config"])
             .arg(config)
             .arg("--data")
             .arg(dir.join("data"))
@@ -71,7 +83,7 @@ impl Served {
         words.map(|record| record["words"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Looks until it is so, at most a minute.
+    /// Looks until it is so, at most three minutes: machines may be busy.
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
@@ -132,6 +144,19 @@ fn setup<'a>(url: &'a str, symbols: &'a [String], more: &'a str) -> Setup<'a> {
         more,
         of_provider: "",
     }
+}
+
+/// A quota of `requests` in ten seconds that is used evenly, a few at once.
+fn evenly(requests: u32) -> String {
+    format!("[[provider.limit]]\nrequests = {requests}\nper = \"10s\"\nmodel = \"sliding-log\"\nburst = 4\n")
+}
+
+/// As [`setup`], with a limit in full.
+fn limited(dir: &Path, url: &str, symbols: &[String], more: &str, limit: &str) -> PathBuf {
+    let file = setup(url, symbols, more).write(dir);
+    let text = std::fs::read_to_string(&file).unwrap().replace("[[dataset]]", &format!("{limit}[[dataset]]"));
+    std::fs::write(&file, text).unwrap();
+    file
 }
 
 #[test]
@@ -322,4 +347,150 @@ fn a_slower_pace_and_fewer_at_once_are_kept_to_and_can_be_taken_back() {
     running.until("the pass ends", |running| running.get("/health")["passes"] == 1);
     running.stop();
     assert_eq!((&sandbox.stats()["refused"], &sandbox.stats()["admitted"]), (&json!(0), &json!(400)));
+}
+
+/// More workers than the server takes connections: those too many hang until they time out.
+#[test]
+fn a_rule_that_does_harm_is_undone_journalled_and_not_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(
+        dir.path(),
+        "symbols = 600\nkeys = [\"k1\"]\nmax_connections = 3\nlatency = { kind = \"fixed\", delay = \"20ms\" }\nquota = []\n",
+    );
+    let (url, symbols) = (sandbox.url(), symbols(600));
+    let planted = "[collector]\nworkers = 2\ntries = 20\nconcurrency_by = \"rules\"\n[http]\nread_timeout = \"2s\"\n\
+                   [tuning]\nbuiltin = false\ninterval = \"100ms\"\nprobation_steps = 200\nbad = \"memory.percent > 200\"\n\
+                   [[tuning.guard]]\nsignal = \"errors.percent\"\nabove = 10.0\nsteps = 1\n\
+                   [[tuning.rule]]\nname = \"planted\"\nwhen = \"queue.waiting > 5 for 3\"\ndo = [\"workers = 16\"]\ncooldown = \"1h\"\n";
+    let config = setup(&url, &symbols, planted).write(dir.path());
+    let running = Served::start(dir.path(), &config, &[], &[]);
+    running.until("the pass ends", |running| running.get("/health")["passes"] == 1);
+    let words = running.words();
+    let of = |what: &str| words.iter().filter(|words| words.contains(what)).count();
+    assert_eq!(
+        (of("planted changed workers 2 -> 16"), of("planted was undone, workers 16 -> 2")),
+        (1, 1),
+        "{words:?}"
+    );
+    assert!(words.last().unwrap().contains("errors.percent = "), "{words:?}");
+    assert_eq!(
+        (running.knob("workers"), &running.get("/api/v2/tuning")["stats"]["undone"]),
+        (2.0, &json!(1))
+    );
+    running.stop();
+
+    // Nothing of it was lost, and a restart has not forgotten.
+    let of_run = summary(&dir.path().join("summary.json"));
+    assert_balanced(&of_run);
+    assert_eq!(
+        (&of_run["refused"], &of_run["rows_stored"], &of_run["failed"]),
+        (&json!(0), &json!(60_000), &json!(0))
+    );
+    std::fs::remove_dir_all(dir.path().join("data/journal")).unwrap();
+    for table in ["parquet", "snapshots"] {
+        std::fs::remove_dir_all(dir.path().join("data").join(table)).unwrap();
+    }
+    let again = Served::start(dir.path(), &config, &[], &[]);
+    again.until("the pass ends", |running| running.get("/health")["passes"] == 1);
+    assert_eq!(again.words(), words, "barred for an hour");
+}
+
+#[test]
+fn a_trial_of_what_is_worse_never_keeps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(
+        dir.path(),
+        "symbols = 1500\nkeys = [\"k1\"]\nlatency = { kind = \"uniform\", min = \"5ms\", max = \"15ms\" }\n\
+         quota = [{ model = \"penalising-log\", requests = 1000, per = \"10s\" }]\n",
+    );
+    let (url, symbols) = (sandbox.url(), symbols(1500));
+    let planted = "[tuning]\nbuiltin = false\ninterval = \"50ms\"\nfresh = \"1s\"\nblock_steps = 6\nmax_block_steps = 12\nmax_pairs = 12\n\
+                   [[tuning.rule]]\nname = \"slower\"\nwhen = \"queue.waiting > 50 for 10\"\ndo = [\"pace * 0.3\"]\n\
+                   objective = \"requests higher\"\ncooldown = \"1h\"\n";
+    let config = limited(dir.path(), &url, &symbols, planted, &evenly(1000));
+    let running = Served::start(dir.path(), &config, &[], &[]);
+    running.until("a trial runs", |running| {
+        !running.get("/api/v2/trials")["trials"].as_array().unwrap().is_empty()
+    });
+    let trial = running.get("/api/v2/trials")["trials"][0].clone();
+    assert_eq!(
+        (&trial["rule"], &trial["by"], &trial["objective"]),
+        (&json!("slower"), &json!("switchback"), &json!("requests higher"))
+    );
+    let (status, why) = running.put("/api/v2/knobs", &json!({ "pace": 0.5 }));
+    assert!(status == 409 && why.to_string().contains("trial 1 of slower"), "{status} {why}");
+    running.until("the trial is over", |running| running.get("/api/v2/trials") == json!({ "trials": [] }));
+    let words = running.words();
+    let end = words.iter().find(|words| words.starts_with("trial 1: pace 1 -> 0.3 ")).unwrap();
+    assert!(end.contains("undone") || end.contains("inconclusive"), "{end}");
+    println!("{end}");
+    assert_eq!(running.knob("pace"), 1.0);
+    running.stop();
+    assert_eq!(sandbox.stats()["refused"], 0);
+}
+
+/// A provider that is three times slower for a while: five minutes with `TIDEMILL_TEST_FULL` set, and then the rates count;
+/// else some seconds, and it is only looked that nothing is refused, lost or left behind.
+#[test]
+fn a_provider_three_times_slower_for_a_while_costs_no_refusal_and_the_rate_comes_back() {
+    let full = std::env::var_os("TIDEMILL_TEST_FULL").is_some();
+    // Warm, slow and after, in seconds; how often the tuner looks; and how many symbols that is, at 30 a second.
+    let (spans, interval) = if full { ([60, 300, 120], "1s") } else { ([3, 5, 4], "200ms") };
+    let end = spans.iter().sum::<u64>();
+    let count = if full { end as usize * 30 + 600 } else { end as usize * 30 };
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(
+        dir.path(),
+        &format!(
+            "symbols = {count}\nkeys = [\"k1\"]\nlatency = {{ kind = \"uniform\", min = \"80ms\", max = \"120ms\" }}\n\
+             spells = [{{ after = \"{}s\", lasts = \"{}s\", times = 3.0 }}]\n\
+             quota = [{{ model = \"penalising-log\", requests = 300, per = \"10s\" }}]\n",
+            spans[0], spans[1]
+        ),
+    );
+    let begun = Instant::now();
+    let (url, symbols) = (sandbox.url(), symbols(count));
+    let config =
+        limited(dir.path(), &url, &symbols, &format!("[tuning]\ninterval = \"{interval}\"\n"), &evenly(300));
+    let running = Served::start(dir.path(), &config, &[], &[]);
+    // Second, admitted so far, concurrency.
+    let mut seen: Vec<(f64, f64, f64)> = Vec::new();
+    while begun.elapsed().as_secs() < end && running.get("/health")["passes"] == 0 {
+        let admitted = sandbox.admitted();
+        seen.push((begun.elapsed().as_secs_f64(), admitted, running.knob("concurrency")));
+        std::thread::park_timeout(Duration::from_millis(500));
+    }
+    let rate = |from: u64, to: u64| {
+        let within = |at: f64| (from as f64..to as f64).contains(&at);
+        let mut inside = seen.iter().filter(|(at, ..)| within(*at));
+        let (first, last) = (inside.next().unwrap(), inside.next_back().unwrap());
+        (last.1 - first.1) / (last.0 - first.0)
+    };
+    let [warm, slow, _] = spans;
+    if full {
+        let before = rate(20, warm);
+        let settled = rate(warm + 60, warm + slow);
+        let after = rate(warm + slow + 60, end);
+        let least = seen.iter().map(|(.., concurrency)| *concurrency).fold(f64::INFINITY, f64::min);
+        let first_minute = rate(warm, warm + 60);
+        println!(
+            "{before:.2} a second, then {first_minute:.2} in the first slow minute, {settled:.2} after it, {after:.2} a minute after the end; concurrency at least {least}"
+        );
+        assert!(settled >= 0.95 * before, "{settled} of {before}: the slow provider was not believed");
+        assert!(after >= 0.98 * before, "{after} of {before}");
+    } else {
+        running.until("the pass ends", |running| running.get("/health")["passes"] == 1);
+    }
+    let words = running.words();
+    assert!(!words.iter().any(|words| words.contains("emergency")), "{words:?}");
+    running.stop();
+    let of_run = summary(&dir.path().join("summary.json"));
+    assert_balanced(&of_run);
+    assert_eq!(
+        (&of_run["refused"], &of_run["failed"], &sandbox.stats()["refused"]),
+        (&json!(0), &json!(0), &json!(0))
+    );
+    let answered = of_run["answered"].as_u64().unwrap();
+    assert_eq!(of_run["rows_stored"], 100 * answered, "{of_run:#}");
+    assert!(full || answered == count as u64, "{of_run:#}");
 }

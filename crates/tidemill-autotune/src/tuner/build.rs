@@ -1,6 +1,6 @@
 //! Puts a tuner together from config, rules and knobs, and checks them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Set, Tuner, Watched};
 use crate::builtin::builtin_rules;
@@ -22,6 +22,7 @@ type New = (Knob, f64, Option<Box<dyn Control>>);
 pub struct Builder {
     pub(super) config: Config,
     pub(super) knobs: Vec<New>,
+    pub(super) able: Option<BTreeSet<String>>,
 }
 
 impl Builder {
@@ -39,12 +40,19 @@ impl Builder {
         self
     }
 
+    /// The actions the program has; `run` of another one does nothing and is not recorded. Not called: all are asked for.
+    #[must_use]
+    pub fn actions(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.able = Some(names.into_iter().collect());
+        self
+    }
+
     /// Checks everything and builds.
     ///
     /// # Errors
     /// `Config`, with the field, rule or knob.
     pub fn build(self) -> Result<Tuner, Error> {
-        let Self { config, knobs } = self;
+        let Self { config, knobs, able } = self;
         config.validate()?;
         let mut rules: Vec<Rule> = if config.builtin { builtin_rules()? } else { Vec::new() };
         let known: Vec<&str> = rules.iter().chain(&config.rule).map(|rule| rule.name.as_str()).collect();
@@ -86,6 +94,7 @@ impl Builder {
             emergency: Emergency::new(config.bad_steps, config.good_steps),
             config,
             knobs: set,
+            able,
             rules,
             trials: Vec::new(),
             held: Vec::new(),

@@ -50,6 +50,9 @@ impl Tuner {
             acted = true;
         }
         for action in rule.adjust.iter().filter_map(|adjust| adjust.action()) {
+            if self.able.as_ref().is_some_and(|able| !able.contains(action)) {
+                continue;
+            }
             self.actions.push(Action::Run(action.to_owned()));
             let (by, evidence) = (rule.name.clone(), evidence.to_owned());
             self.record(now, Decision::Ran { by, action: action.to_owned(), evidence });

@@ -168,3 +168,15 @@ fn rules_are_switched_off_replaced_and_checked_by_name() {
     assert_eq!(tuner.rules().filter(|rule| rule.name == "cpu-high").collect::<Vec<_>>(), [&mine]);
     assert!(Tuner::builder(Config { rule: vec![mine.clone(), mine], ..Config::default() }).build().is_err());
 }
+
+#[test]
+fn what_the_program_cannot_do_is_not_told_as_done() {
+    let rule = Rule::new("clean", "a > 1", &["run there", "run nowhere"]).unwrap();
+    let other = Rule::new("nothing", "a > 1", &["run nowhere"]).unwrap();
+    let config = Config { builtin: false, rule: vec![rule, other], ..Config::default() };
+    let mut tuner = Tuner::builder(config).actions(["there".to_owned()]).build().unwrap();
+    tuner.read(Duration::from_secs(1), "a", 2.0);
+    assert_eq!(tuner.step(Duration::from_secs(1)), [Action::Run("there".to_owned())]);
+    let words: Vec<String> = tuner.take_records().iter().map(|record| record.words()).collect();
+    assert_eq!(words, ["clean ran there because a = 2"]);
+}

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -28,8 +29,12 @@ fn memory_agrees_with_sysinfo() {
     near(sample.cpu.load.unwrap()[1], load.five, 0.5, "load over 5 minutes");
 }
 
+/// Tests that take a lot of memory, one at a time: each looks at what the process has.
+static LARGE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn this_process_agrees_with_what_it_does() {
+    let _alone = LARGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut host = Host::new().unwrap();
     let before = host.sample(Duration::ZERO).unwrap().process;
     let ballast = black_box(vec![1_u8; 64 << 20]);
@@ -144,4 +149,23 @@ fn a_listening_socket_is_counted() {
     let with = host.read().connections.unwrap();
     assert!(with >= 50, "{with}");
     drop(listeners);
+}
+
+#[cfg(target_env = "gnu")]
+#[test]
+fn freed_memory_is_given_back() {
+    let _alone = LARGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    // Pieces too small for pages of their own; one at the end keeps the heap from shrinking by itself.
+    let mut pieces: Vec<Vec<u8>> = (0..40_000).map(|_| vec![1; 2048]).collect();
+    let last = pieces.pop();
+    drop(pieces);
+    let before = resident();
+    let gave = tidemill_host::release_memory();
+    let after = resident();
+    assert!(gave && after + (40 << 20) < before, "{before} bytes before, {after} after");
+    drop(last);
 }
