@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Load,
     /// The load took longer than `load_timeout`.
     TimedOut,
+    /// A directory cannot be used: the source says why.
+    Disk,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,9 @@ enum Repr {
     Load(Source),
     #[error("the load took longer than {limit:?}, its `load_timeout`")]
     TimedOut { limit: Duration },
+    #[cfg(feature = "disk")]
+    #[error("the directory `{}`: {source}", dir.display())]
+    Disk { dir: std::path::PathBuf, source: std::io::Error },
 }
 
 impl Error {
@@ -45,13 +50,20 @@ impl Error {
             Repr::Unsupported { .. } => ErrorKind::Unsupported,
             Repr::Load(_) => ErrorKind::Load,
             Repr::TimedOut { .. } => ErrorKind::TimedOut,
+            #[cfg(feature = "disk")]
+            Repr::Disk { .. } => ErrorKind::Disk,
         }
     }
 
     /// Whether the same call may succeed later. Of a loader's own error the cache knows nothing: look at the source.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(*self.0, Repr::Load(_) | Repr::TimedOut { .. })
+        match *self.0 {
+            Repr::Load(_) | Repr::TimedOut { .. } => true,
+            #[cfg(feature = "disk")]
+            Repr::Disk { .. } => true,
+            Repr::Config { .. } | Repr::Unsupported { .. } => false,
+        }
     }
 
     /// A cache never knows when a loader recovers.
@@ -83,5 +95,10 @@ impl Error {
 
     pub(crate) fn timed_out(limit: Duration) -> Self {
         Self(Arc::new(Repr::TimedOut { limit }))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn disk(dir: &std::path::Path, source: std::io::Error) -> Self {
+        Self(Arc::new(Repr::Disk { dir: dir.to_owned(), source }))
     }
 }

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! [`Memory`] alone is a bounded map whose values end, without a runtime. [`Cache`] adds one flight a key, stale answers and
-//! tiers below: `Redis` (feature `redis`), or what implements [`Tier`]. [`Memo`] is an async function behind a cache, [`Named`] the
+//! tiers below: `Redis` (feature `redis`), `Disk` (feature `disk`), or what implements [`Tier`]. [`Memo`] is an async function behind a cache, [`Named`] the
 //! settings of several.
 //!
 //! **Promise.** A load never publishes over a later invalidation, in this process or, on a shared tier, another. No value is given
@@ -43,6 +43,8 @@ mod clock;
 mod codec;
 mod config;
 pub mod conformance;
+#[cfg(feature = "disk")]
+mod disk;
 mod entry;
 mod error;
 mod flight;
@@ -71,6 +73,8 @@ pub use cache::{Cache, Report};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Json};
 pub use config::{Capacity, Config};
+#[cfg(feature = "disk")]
+pub use disk::{Disk, DiskConfig, DiskStats, Recovered};
 pub use entry::{Cause, ENTRY_BYTES, Listener, Mark, Timed};
 pub use error::{Error, ErrorKind};
 pub use generation::Tags;

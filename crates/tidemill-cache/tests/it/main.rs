@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod conformance;
+#[cfg(feature = "disk")]
+mod disk;
+#[cfg(feature = "disk")]
+mod disk_kill;
 mod load;
 mod memory;
 mod model;
