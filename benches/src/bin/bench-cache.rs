@@ -1,5 +1,8 @@
 //! What a cache costs: a hit with life, weight and statistics, writes beside reads, bytes an entry, a shrink, a TTL change.
 
+#[path = "cache/disk.rs"]
+mod disk;
+
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -16,6 +19,9 @@ const AREA: &str = "cache";
 const MILLION: u64 = 1_000_000;
 /// The argument that makes this program the process whose memory is read.
 const RESIDENT: &str = "--resident";
+
+/// The argument that leaves out what is not about the disk tier.
+const ONLY_DISK: &str = "--disk";
 
 struct Ours(Memory<u64, u64>);
 
@@ -46,6 +52,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let rounds = Rounds::from_args(11);
+    disk::run(rounds.count().min(5))?;
+    if std::env::args().any(|arg| arg == ONLY_DISK) {
+        return Ok(());
+    }
 
     let cache = ours(100_000)?;
     let hit = subject::hit_cpu(&rounds, &cache);

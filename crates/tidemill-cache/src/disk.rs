@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -15,63 +15,23 @@ use crate::lifetime::millis;
 use crate::sync::lock;
 use crate::tier::{Answer, Claim, Read, Record, Tier, TierError};
 
+mod config;
 mod frame;
 mod log;
 mod recovery;
 mod segment;
+mod writer;
 
+pub use config::DiskConfig;
 use frame::Event;
 use log::{Limits, Log, Source};
 pub use recovery::Recovered;
 use recovery::State;
 use segment::Quick;
+use writer::Writer;
 
 /// Bytes that may wait for the disk; beyond, whoever writes waits too.
 const MAX_QUEUED: u64 = 4 << 20;
-/// Files a tier has at most.
-const MAX_SEGMENTS: usize = 4096;
-
-/// Settings of a [`Disk`] tier. Sizes are written `"10GB"` or `"64MiB"`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DiskConfig {
-    /// A directory of its own; it is made when there is none. Default `"cache"`.
-    pub dir: PathBuf,
-    /// Bytes of all files: the oldest values go when it is full. From 1 MiB to 2^48. Default `"10GB"`.
-    #[serde(with = "crate::config::size")]
-    pub capacity: u64,
-    /// Values: an index in memory has some 40 bytes of each. Default 16 million.
-    pub max_entries: usize,
-    /// Whether values are compressed (LZ4) where that saves an eighth. Default true.
-    pub compress: bool,
-}
-
-impl Default for DiskConfig {
-    fn default() -> Self {
-        Self {
-            dir: PathBuf::from("cache"),
-            capacity: 10_000_000_000,
-            max_entries: 16_000_000,
-            compress: true,
-        }
-    }
-}
-
-impl DiskConfig {
-    fn limits(&self) -> Result<Limits, Error> {
-        if self.capacity < 1 << 20 || self.capacity > 1 << 48 {
-            return Err(Error::config("capacity", format!("{} is not within 1 MiB to 2^48", self.capacity)));
-        }
-        if self.max_entries == 0 {
-            return Err(Error::config("max_entries", "must be at least 1".to_owned()));
-        }
-        // Room is made a segment at a time.
-        let segment = (self.capacity / 16).clamp(64 << 10, 64 << 20);
-        // A great capacity has greater segments rather than more of them.
-        let segment = segment.max(self.capacity / (MAX_SEGMENTS as u64 / 2)).min(1 << 31);
-        Ok(Limits { capacity: self.capacity, segment, entries: self.max_entries, segments: MAX_SEGMENTS })
-    }
-}
 
 /// Values on this machine's disk. Needs the feature `disk`, a Unix, and a tokio runtime with blocking threads.
 ///
@@ -238,7 +198,7 @@ impl Disk {
         }
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| NoRuntime)?;
         log.draining = true;
-        let writer = Writer { shared: Arc::clone(&self.0), ended: false };
+        let writer = Writer::new(Arc::clone(&self.0));
         runtime.spawn_blocking(move || writer.drain());
         Ok(())
     }
@@ -349,55 +309,6 @@ fn sweep(shared: &Shared, pattern: &[u8]) -> Result<u64, TierError> {
         }
     }
     Ok(removed)
-}
-
-/// Does the log's jobs until there are none.
-struct Writer {
-    shared: Arc<Shared>,
-    ended: bool,
-}
-
-impl Writer {
-    fn drain(mut self) {
-        let shared = Arc::clone(&self.shared);
-        loop {
-            let job = {
-                let mut log = lock(&shared.log);
-                let Some(job) = log.queue.front().cloned() else {
-                    log.draining = false;
-                    self.ended = true;
-                    return;
-                };
-                job
-            };
-            let done = job.run();
-            let mut log = lock(&shared.log);
-            let written = match (done, job) {
-                (Ok(()), log::Job::Write { bytes, .. }) => bytes.len() as u64,
-                // What cannot be removed nor emptied is as bad as what cannot be written, but there is nothing left to do.
-                (_, log::Job::Unlink(_)) => 0,
-                (Err(_), log::Job::Write { .. }) => {
-                    log.reset(shared.now_ms());
-                    let now = Progress { written: log.handed(), resets: log.counts.resets };
-                    shared.progress.send_replace(now);
-                    continue;
-                }
-            };
-            log.done();
-            if written > 0 {
-                shared.progress.send_modify(|now| now.written += written);
-            }
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // A runtime that ends may drop it before it ran.
-        if !self.ended {
-            lock(&self.shared.log).draining = false;
-        }
-    }
 }
 
 impl Tier for Disk {

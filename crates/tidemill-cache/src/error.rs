@@ -24,6 +24,10 @@ pub enum ErrorKind {
     TimedOut,
     /// A directory cannot be used: the source says why.
     Disk,
+    /// Too much waits for the backend: try again later.
+    Full,
+    /// It was closed: open another.
+    Closed,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +43,15 @@ enum Repr {
     #[cfg(feature = "disk")]
     #[error("the directory `{}`: {source}", dir.display())]
     Disk { dir: std::path::PathBuf, source: std::io::Error },
+    #[cfg(feature = "disk")]
+    #[error("the journal: {0}")]
+    Journal(Source),
+    #[cfg(feature = "disk")]
+    #[error("too much waits for the backend since {patience:?}: try again later, or raise `max_pending`")]
+    Full { patience: Duration },
+    #[cfg(feature = "disk")]
+    #[error("it was closed: open another")]
+    Closed,
 }
 
 impl Error {
@@ -51,7 +64,11 @@ impl Error {
             Repr::Load(_) => ErrorKind::Load,
             Repr::TimedOut { .. } => ErrorKind::TimedOut,
             #[cfg(feature = "disk")]
-            Repr::Disk { .. } => ErrorKind::Disk,
+            Repr::Disk { .. } | Repr::Journal(_) => ErrorKind::Disk,
+            #[cfg(feature = "disk")]
+            Repr::Full { .. } => ErrorKind::Full,
+            #[cfg(feature = "disk")]
+            Repr::Closed => ErrorKind::Closed,
         }
     }
 
@@ -61,7 +78,9 @@ impl Error {
         match *self.0 {
             Repr::Load(_) | Repr::TimedOut { .. } => true,
             #[cfg(feature = "disk")]
-            Repr::Disk { .. } => true,
+            Repr::Disk { .. } | Repr::Journal(_) | Repr::Full { .. } => true,
+            #[cfg(feature = "disk")]
+            Repr::Closed => false,
             Repr::Config { .. } | Repr::Unsupported { .. } => false,
         }
     }
@@ -100,5 +119,20 @@ impl Error {
     #[cfg(feature = "disk")]
     pub(crate) fn disk(dir: &std::path::Path, source: std::io::Error) -> Self {
         Self(Arc::new(Repr::Disk { dir: dir.to_owned(), source }))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn journal(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self(Arc::new(Repr::Journal(Arc::from(source))))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn full(patience: Duration) -> Self {
+        Self(Arc::new(Repr::Full { patience }))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn closed() -> Self {
+        Self(Arc::new(Repr::Closed))
     }
 }

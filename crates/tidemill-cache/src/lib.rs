@@ -67,6 +67,9 @@ mod store;
 mod stripes;
 mod sync;
 mod tier;
+#[cfg(feature = "disk")]
+mod write_behind;
+mod writers;
 
 pub use builder::{Builder, CacheBuilder};
 pub use cache::{Cache, Report};
@@ -90,3 +93,7 @@ pub use redis::{Redis, RedisConfig, RedisUrl};
 pub use stats::{CacheStats, Evictions, LoadStats, Stats, TierStats};
 pub use store::{EvictionSink, Key, Store, Value};
 pub use tier::{Answer, Claim, Peers, Read, Record, Tier, TierError};
+#[cfg(feature = "disk")]
+pub use write_behind::{
+    Backend, Change, Failure, WriteBehind, WriteBehindConfig, WriteBehindReport, WriteBehindStats, Written,
+};

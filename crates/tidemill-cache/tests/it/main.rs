@@ -15,6 +15,11 @@ mod redis;
 #[cfg(feature = "redis")]
 mod redis_server;
 mod tiers;
+#[cfg(feature = "disk")]
+mod write_behind;
+#[cfg(feature = "disk")]
+mod write_kill;
+mod write_through;
 
 use std::time::Duration;
 
