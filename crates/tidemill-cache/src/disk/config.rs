@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Files a tier has at most.
 const MAX_SEGMENTS: usize = 4096;
 
-/// Settings of a [`Disk`] tier. Sizes are written `"10GB"` or `"64MiB"`.
+/// Settings of a [`Disk`](crate::Disk) tier. Sizes are written `"10GB"` or `"64MiB"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiskConfig {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{duration, size};
 use crate::error::Error;
 
-/// Settings of a [`WriteBehind`].
+/// Settings of a [`WriteBehind`](crate::WriteBehind).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WriteBehindConfig {
