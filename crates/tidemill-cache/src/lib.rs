@@ -22,8 +22,9 @@
 //! ```
 //!
 //! [`Memory`] alone is a bounded map whose values end, without a runtime. [`Cache`] adds one flight a key, stale answers and
-//! tiers below: `Redis` (feature `redis`), `Disk` (feature `disk`), or what implements [`Tier`]. [`Memo`] is an async function behind a cache, [`Named`] the
-//! settings of several.
+//! tiers below: `Redis` (feature `redis`), `Disk` (feature `disk`), or what implements [`Tier`]. [`Memo`] is an async function
+//! behind a cache, and so is one with the attribute `cached` (feature `macros`); [`Named`] are the settings of several.
+//! `WriteBehind` (feature `disk`) acknowledges changes before the backend has them.
 //!
 //! **Promise.** A load never publishes over a later invalidation, in this process or, on a shared tier, another. No value is given
 //! past its life and [`Config::stale_cap`], and its life begins with its load, whichever tier it comes from. A tier that fails
@@ -82,7 +83,7 @@ pub use entry::{Cause, ENTRY_BYTES, Listener, Mark, Timed};
 pub use error::{Error, ErrorKind};
 pub use generation::Tags;
 pub use lifetime::{Freshness, Scale, Stamp};
-pub use memo::Memo;
+pub use memo::{Fallible, Memo};
 pub use memory::{Found, Memory};
 #[cfg(feature = "l1-moka")]
 pub use moka::Moka;
@@ -92,6 +93,8 @@ pub use quick::Quick;
 pub use redis::{Redis, RedisConfig, RedisUrl};
 pub use stats::{CacheStats, Evictions, LoadStats, Stats, TierStats};
 pub use store::{EvictionSink, Key, Store, Value};
+#[cfg(feature = "macros")]
+pub use tidemill_cache_macros::cached;
 pub use tier::{Answer, Claim, Peers, Read, Record, Tier, TierError};
 #[cfg(feature = "disk")]
 pub use write_behind::{

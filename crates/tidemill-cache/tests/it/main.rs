@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+#[cfg(feature = "macros")]
+mod cached;
 mod conformance;
 #[cfg(feature = "disk")]
 mod disk;
