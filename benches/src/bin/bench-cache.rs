@@ -2,6 +2,8 @@
 
 #[path = "cache/disk.rs"]
 mod disk;
+#[path = "cache/shared.rs"]
+mod shared;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -20,8 +22,8 @@ const MILLION: u64 = 1_000_000;
 /// The argument that makes this program the process whose memory is read.
 const RESIDENT: &str = "--resident";
 
-/// The argument that leaves out what is not about the disk tier.
-const ONLY_DISK: &str = "--disk";
+/// The argument that leaves out what is not about the tiers below memory.
+const ONLY_BELOW: &str = "--below";
 
 struct Ours(Memory<u64, u64>);
 
@@ -53,7 +55,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let rounds = Rounds::from_args(11);
     disk::run(rounds.count().min(5))?;
-    if std::env::args().any(|arg| arg == ONLY_DISK) {
+    shared::run(&rounds)?;
+    if std::env::args().any(|arg| arg == ONLY_BELOW) {
         return Ok(());
     }
 

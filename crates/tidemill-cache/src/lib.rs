@@ -59,6 +59,7 @@ mod memory;
 #[cfg(feature = "l1-moka")]
 mod moka;
 mod named;
+mod prefetch;
 mod quick;
 #[cfg(feature = "redis")]
 mod redis;
@@ -88,6 +89,7 @@ pub use memory::{Found, Memory};
 #[cfg(feature = "l1-moka")]
 pub use moka::Moka;
 pub use named::Named;
+pub use prefetch::{Prefetch, PrefetchConfig, PrefetchStats, Reader};
 pub use quick::Quick;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisConfig, RedisUrl};

@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let rounds = Rounds::from_args(11);
     disk::run(rounds.count().min(5))?;
-    if std::env::args().any(|arg| arg == "--disk") {
+    if std::env::args().any(|arg| arg == "--below") {
         return Ok(());
     }
     for name in ["moka", "quick_cache", "foyer"] {

@@ -12,6 +12,7 @@ mod disk_kill;
 mod load;
 mod memory;
 mod model;
+mod prefetch;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
