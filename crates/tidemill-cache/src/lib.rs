@@ -24,7 +24,8 @@
 //! [`Memory`] alone is a bounded map whose values end, without a runtime. [`Cache`] adds one flight a key, stale answers and
 //! tiers below: `Redis` (feature `redis`), `Disk` (feature `disk`), or what implements [`Tier`]. [`Memo`] is an async function
 //! behind a cache, and so is one with the attribute `cached` (feature `macros`); [`Named`] are the settings of several.
-//! `WriteBehind` (feature `disk`) acknowledges changes before the backend has them.
+//! `WriteBehind` (feature `disk`) acknowledges changes before the backend has them; `tower::CacheLayer` (feature `tower`) keeps
+//! HTTP answers as their headers say; [`Prefetch`] loads before anybody asks.
 //!
 //! **Promise.** A load never publishes over a later invalidation, in this process or, on a shared tier, another. No value is given
 //! past its life and [`Config::stale_cap`], and its life begins with its load, whichever tier it comes from. A tier that fails
@@ -69,6 +70,8 @@ mod store;
 mod stripes;
 mod sync;
 mod tier;
+#[cfg(feature = "tower")]
+pub mod tower;
 #[cfg(feature = "disk")]
 mod write_behind;
 mod writers;

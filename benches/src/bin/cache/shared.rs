@@ -37,17 +37,15 @@ fn reads(runtime: &Runtime, server: &Server, rounds: &Rounds) -> Result<(), Box<
         for key in 0..1000_u64 {
             let bytes = vec![b'x'; 1000];
             let life = Some(Duration::from_secs(3600));
-            let generation = ours.generation();
-            let record = Record {
-                bytes: bytes.clone(),
-                age: Duration::ZERO,
-                life,
-                own: false,
-                tags: vec![],
-                generation,
-            };
-            while ours.write(key.to_string().as_bytes(), record.clone(), None).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            let key_bytes = key.to_string().into_bytes();
+            // Until it is connected and knows the server's generations.
+            while !matches!(ours.read(&key_bytes, false).await, Ok(Read::Found(_))) {
+                let (bytes, generation) = (bytes.clone(), ours.generation());
+                let record =
+                    Record { bytes, age: Duration::ZERO, life, own: false, tags: vec![], generation };
+                if ours.write(&key_bytes, record, None).await.is_err() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
             }
             let () = plain.set(format!("plain:{key}"), &bytes).await?;
         }

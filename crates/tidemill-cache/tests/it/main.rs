@@ -18,6 +18,8 @@ mod redis;
 #[cfg(feature = "redis")]
 mod redis_server;
 mod tiers;
+#[cfg(feature = "tower")]
+mod tower;
 #[cfg(feature = "disk")]
 mod write_behind;
 #[cfg(feature = "disk")]
