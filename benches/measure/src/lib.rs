@@ -21,6 +21,7 @@
 //! ```
 
 mod clock;
+pub mod disk;
 pub mod keys;
 mod rounds;
 mod row;

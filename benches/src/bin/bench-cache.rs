@@ -1,5 +1,10 @@
 //! What a cache costs: a hit with life, weight and statistics, writes beside reads, bytes an entry, a shrink, a TTL change.
 
+#[path = "cache/disk.rs"]
+mod disk;
+#[path = "cache/shared.rs"]
+mod shared;
+
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -16,6 +21,11 @@ const AREA: &str = "cache";
 const MILLION: u64 = 1_000_000;
 /// The argument that makes this program the process whose memory is read.
 const RESIDENT: &str = "--resident";
+
+/// The argument that leaves out what is not about the tiers below memory.
+const ONLY_BELOW: &str = "--below";
+/// The argument that leaves all but the shrink, whose pause wants two free cores: `chrt -r 50 bench-cache --shrink`.
+const ONLY_SHRINK: &str = "--shrink";
 
 struct Ours(Memory<u64, u64>);
 
@@ -46,6 +56,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let rounds = Rounds::from_args(11);
+    if std::env::args().any(|arg| arg == ONLY_SHRINK) {
+        return shrink(&rounds);
+    }
+    disk::run(rounds.count().min(5))?;
+    shared::run(&rounds)?;
+    if std::env::args().any(|arg| arg == ONLY_BELOW) {
+        return Ok(());
+    }
 
     let cache = ours(100_000)?;
     let hit = subject::hit_cpu(&rounds, &cache);

@@ -21,6 +21,7 @@ use crate::stats::{CacheStats, LoadStats};
 use crate::store::{Key, Store, Value};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::tier::Peers;
+use crate::writers::{Writers, Writing};
 
 /// Loads each key once, whoever asks at the same time, through every tier.
 ///
@@ -56,6 +57,7 @@ pub(crate) struct Inner<K: Key, V: Value, S: Store<K, V>> {
     pub(crate) max_refreshes: usize,
     pub(crate) refreshes: Mutex<JoinSet<()>>,
     pub(crate) counts: Counts,
+    pub(crate) writers: Writers<K>,
 }
 
 #[derive(Default)]
@@ -103,10 +105,15 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
             max_refreshes: config.max_refreshes,
             refreshes: Mutex::new(JoinSet::new()),
             counts: Counts::default(),
+            writers: Writers::new(),
         }));
         let weak: Weak<Inner<K, V, S>> = Arc::downgrade(&cache.0);
         cache.0.layers.iter().for_each(|layer| layer.listen(weak.clone()));
         cache
+    }
+
+    pub(crate) fn inner(&self) -> &Inner<K, V, S> {
+        &self.0
     }
 
     /// The first tier, for whatever needs no waiting: resizing, lives, a look without a load.
@@ -168,6 +175,44 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
             }
         }
         self.0.board.forget(&key, || self.0.memory.put(key.clone(), value, None, born));
+    }
+
+    /// Writes through: the backend first, then every tier. A write that fails changes nothing here; one that is dropped, or that
+    /// overlaps with another of its key, leaves the key absent, for nobody knows what the backend has.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tidemill_cache::{Cache, Config};
+    ///
+    /// let prices: Cache<String, f64> = Cache::builder(Config::default()).build()?;
+    /// let save = |symbol: String, price: f64| async move {
+    ///     println!("saving {symbol} at {price}");
+    ///     Ok::<_, std::io::Error>(())
+    /// };
+    /// prices.write_through("AAPL".to_owned(), 189.5, save).await?;
+    /// assert_eq!(prices.get(&"AAPL".to_owned()).await, Some(189.5));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The backend's own. When it may have written all the same, [`remove`](Self::remove) the key.
+    pub async fn write_through<F, R, E>(&self, key: K, value: V, write: F) -> Result<(), E>
+    where
+        F: FnOnce(K, V) -> R + Send,
+        R: Future<Output = Result<(), E>> + Send,
+    {
+        let writing = Writing::begin(self, key.clone());
+        match write(key, value.clone()).await {
+            Ok(()) => {
+                writing.done(Some(value)).await;
+                Ok(())
+            }
+            Err(error) => {
+                writing.refused();
+                Err(error)
+            }
+        }
     }
 
     /// Takes the key out of every tier, the lowest first. When it returns, nobody who asks this process gets the old value,

@@ -181,11 +181,7 @@ impl<'de> Deserialize<'de> for Capacity {
                     .map_err(|_| E::custom("a capacity is not negative"))
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Capacity, E> {
-                size::parse(text).map(Capacity::Bytes).ok_or_else(|| {
-                    E::custom(format!(
-                        "`{text}` is no size: write a whole number and B, KB, MB, GB, KiB, MiB or GiB"
-                    ))
-                })
+                size::parse(text).map(Capacity::Bytes).ok_or_else(|| E::custom(size::wrong(text)))
             }
         }
         from.deserialize_any(Either)
@@ -194,6 +190,21 @@ impl<'de> Deserialize<'de> for Capacity {
 
 /// Sizes as text.
 pub(crate) mod size {
+    #[cfg(feature = "disk")]
+    pub(crate) fn serialize<S: serde::Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&print(*bytes))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let text = <String as serde::Deserialize>::deserialize(from)?;
+        parse(&text).ok_or_else(|| serde::de::Error::custom(wrong(&text)))
+    }
+
+    pub(crate) fn wrong(text: &str) -> String {
+        format!("`{text}` is no size: write a whole number and B, KB, MB, GB, KiB, MiB or GiB")
+    }
+
     const UNITS: [(&str, u64); 7] = [
         ("GiB", 1 << 30),
         ("GB", 1_000_000_000),

@@ -22,6 +22,12 @@ pub enum ErrorKind {
     Load,
     /// The load took longer than `load_timeout`.
     TimedOut,
+    /// A directory cannot be used: the source says why.
+    Disk,
+    /// Too much waits for the backend: try again later.
+    Full,
+    /// It was closed: open another.
+    Closed,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +40,18 @@ enum Repr {
     Load(Source),
     #[error("the load took longer than {limit:?}, its `load_timeout`")]
     TimedOut { limit: Duration },
+    #[cfg(feature = "disk")]
+    #[error("the directory `{}`: {source}", dir.display())]
+    Disk { dir: std::path::PathBuf, source: std::io::Error },
+    #[cfg(feature = "disk")]
+    #[error("the journal: {0}")]
+    Journal(Source),
+    #[cfg(feature = "disk")]
+    #[error("too much waits for the backend since {patience:?}: try again later, or raise `max_pending`")]
+    Full { patience: Duration },
+    #[cfg(feature = "disk")]
+    #[error("it was closed: open another")]
+    Closed,
 }
 
 impl Error {
@@ -45,13 +63,26 @@ impl Error {
             Repr::Unsupported { .. } => ErrorKind::Unsupported,
             Repr::Load(_) => ErrorKind::Load,
             Repr::TimedOut { .. } => ErrorKind::TimedOut,
+            #[cfg(feature = "disk")]
+            Repr::Disk { .. } | Repr::Journal(_) => ErrorKind::Disk,
+            #[cfg(feature = "disk")]
+            Repr::Full { .. } => ErrorKind::Full,
+            #[cfg(feature = "disk")]
+            Repr::Closed => ErrorKind::Closed,
         }
     }
 
     /// Whether the same call may succeed later. Of a loader's own error the cache knows nothing: look at the source.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(*self.0, Repr::Load(_) | Repr::TimedOut { .. })
+        match *self.0 {
+            Repr::Load(_) | Repr::TimedOut { .. } => true,
+            #[cfg(feature = "disk")]
+            Repr::Disk { .. } | Repr::Journal(_) | Repr::Full { .. } => true,
+            #[cfg(feature = "disk")]
+            Repr::Closed => false,
+            Repr::Config { .. } | Repr::Unsupported { .. } => false,
+        }
     }
 
     /// A cache never knows when a loader recovers.
@@ -83,5 +114,25 @@ impl Error {
 
     pub(crate) fn timed_out(limit: Duration) -> Self {
         Self(Arc::new(Repr::TimedOut { limit }))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn disk(dir: &std::path::Path, source: std::io::Error) -> Self {
+        Self(Arc::new(Repr::Disk { dir: dir.to_owned(), source }))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn journal(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self(Arc::new(Repr::Journal(Arc::from(source))))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn full(patience: Duration) -> Self {
+        Self(Arc::new(Repr::Full { patience }))
+    }
+
+    #[cfg(feature = "disk")]
+    pub(crate) fn closed() -> Self {
+        Self(Arc::new(Repr::Closed))
     }
 }

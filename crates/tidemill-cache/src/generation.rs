@@ -36,9 +36,25 @@ impl Generations {
     /// Whether what was born in `generation` is struck by nothing since.
     #[inline]
     pub(crate) fn is_valid(&self, generation: u64, tags: Option<&Tags>) -> bool {
+        self.spares(generation, tags.map_or(&[], Tags::hashes))
+    }
+
+    /// The same for tags that are hashed already.
+    #[inline]
+    pub(crate) fn spares(&self, generation: u64, tags: &[u32]) -> bool {
         let before = |struck: &AtomicU64| struck.load(Ordering::Acquire) <= generation;
-        before(&self.everything)
-            && tags.is_none_or(|tags| tags.hashes().iter().all(|hash| before(self.slot(*hash))))
+        before(&self.everything) && tags.iter().all(|hash| before(self.slot(*hash)))
+    }
+
+    /// A strike, or a value's generation, of an earlier process: numbers go on above it.
+    #[cfg(feature = "disk")]
+    pub(crate) fn restore(&self, generation: u64, struck: Option<Struck>) {
+        self.current.fetch_max(generation, Ordering::AcqRel);
+        match struck {
+            Some(Struck::Tag(hash)) => _ = self.slot(hash).fetch_max(generation, Ordering::AcqRel),
+            Some(Struck::Everything) => _ = self.everything.fetch_max(generation, Ordering::AcqRel),
+            None => {}
+        }
     }
 
     pub(crate) fn strike(&self, hash: u32) {
@@ -60,6 +76,14 @@ impl Generations {
         let at = hash as usize & self.slots.len().wrapping_sub(1);
         self.slots.get(at).unwrap_or(&self.everything)
     }
+}
+
+/// What an invalidation struck.
+#[cfg(feature = "disk")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Struck {
+    Tag(u32),
+    Everything,
 }
 
 /// The tags of one entry, collected by the builder's `tags`. An entry of more than [`Tags::MAX`] is not kept.

@@ -22,8 +22,10 @@
 //! ```
 //!
 //! [`Memory`] alone is a bounded map whose values end, without a runtime. [`Cache`] adds one flight a key, stale answers and
-//! tiers below: `Redis` (feature `redis`), or what implements [`Tier`]. [`Memo`] is an async function behind a cache, [`Named`] the
-//! settings of several.
+//! tiers below: `Redis` (feature `redis`), `Disk` (feature `disk`), or what implements [`Tier`]. [`Memo`] is an async function
+//! behind a cache, and so is one with the attribute `cached` (feature `macros`); [`Named`] are the settings of several.
+//! `WriteBehind` (feature `disk`) acknowledges changes before the backend has them; `tower::CacheLayer` (feature `tower`) keeps
+//! HTTP answers as their headers say; [`Prefetch`] loads before anybody asks.
 //!
 //! **Promise.** A load never publishes over a later invalidation, in this process or, on a shared tier, another. No value is given
 //! past its life and [`Config::stale_cap`], and its life begins with its load, whichever tier it comes from. A tier that fails
@@ -43,6 +45,8 @@ mod clock;
 mod codec;
 mod config;
 pub mod conformance;
+#[cfg(feature = "disk")]
+mod disk;
 mod entry;
 mod error;
 mod flight;
@@ -56,6 +60,7 @@ mod memory;
 #[cfg(feature = "l1-moka")]
 mod moka;
 mod named;
+mod prefetch;
 mod quick;
 #[cfg(feature = "redis")]
 mod redis;
@@ -65,24 +70,38 @@ mod store;
 mod stripes;
 mod sync;
 mod tier;
+#[cfg(feature = "tower")]
+pub mod tower;
+#[cfg(feature = "disk")]
+mod write_behind;
+mod writers;
 
 pub use builder::{Builder, CacheBuilder};
 pub use cache::{Cache, Report};
 pub use clock::{Clock, ManualClock};
 pub use codec::{Codec, Json};
 pub use config::{Capacity, Config};
+#[cfg(feature = "disk")]
+pub use disk::{Disk, DiskConfig, DiskStats, Recovered};
 pub use entry::{Cause, ENTRY_BYTES, Listener, Mark, Timed};
 pub use error::{Error, ErrorKind};
 pub use generation::Tags;
 pub use lifetime::{Freshness, Scale, Stamp};
-pub use memo::Memo;
+pub use memo::{Fallible, Memo};
 pub use memory::{Found, Memory};
 #[cfg(feature = "l1-moka")]
 pub use moka::Moka;
 pub use named::Named;
+pub use prefetch::{Prefetch, PrefetchConfig, PrefetchStats, Reader};
 pub use quick::Quick;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisConfig, RedisUrl};
 pub use stats::{CacheStats, Evictions, LoadStats, Stats, TierStats};
 pub use store::{EvictionSink, Key, Store, Value};
+#[cfg(feature = "macros")]
+pub use tidemill_cache_macros::cached;
 pub use tier::{Answer, Claim, Peers, Read, Record, Tier, TierError};
+#[cfg(feature = "disk")]
+pub use write_behind::{
+    Backend, Change, Failure, WriteBehind, WriteBehindConfig, WriteBehindReport, WriteBehindStats, Written,
+};

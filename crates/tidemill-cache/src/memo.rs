@@ -12,6 +12,16 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 type Called<V> = Pin<Box<dyn Future<Output = Result<V, Source>> + Send>>;
 type Function<K, V> = dyn Fn(K) -> Called<V> + Send + Sync;
 
+/// A `Result`, taken apart for the attribute `cached`.
+pub trait Fallible {
+    /// Of its `Ok`.
+    type Value;
+}
+
+impl<V, E> Fallible for Result<V, E> {
+    type Value = V;
+}
+
 /// An async function behind a cache: called once a key at a time, and not at all while its last answer lives.
 ///
 /// ```

@@ -1,11 +1,15 @@
 //! Caches by name, as a configuration has them: `[cache.prices] ttl = "60s" capacity = "64MB"`.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Capacity, Config};
 use crate::error::Error;
+
+/// Of this process.
+static INSTALLED: OnceLock<Named> = OnceLock::new();
 
 /// The settings of each cache of a program, by name.
 ///
@@ -38,6 +42,22 @@ impl Named {
         };
         config.check()?;
         Ok(config.clone())
+    }
+
+    /// Gives the functions behind the attribute `cached` their settings, by name: before the first of them is called.
+    ///
+    /// # Errors
+    /// `Config`: it was done before.
+    pub fn install(self) -> Result<(), Error> {
+        let before = |_| Error::config("cache", "was installed before: do it once, at the start".to_owned());
+        INSTALLED.set(self).map_err(before)
+    }
+
+    /// What [`install`](Self::install) has under this name; `None` when it has nothing.
+    #[must_use]
+    pub fn installed(name: &str) -> Option<Result<Config, Error>> {
+        let named = INSTALLED.get()?;
+        named.0.contains_key(name).then(|| named.get(name))
     }
 
     /// A capacity of so many entries in place of what the file says, as `CACHE_SIZE_PRICE_DATA=2000` asks for.

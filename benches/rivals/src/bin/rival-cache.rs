@@ -1,5 +1,8 @@
 //! What others' caches cost, with a TTL and a weigher where they have them: moka, quick_cache (which has no TTL), foyer, and an LRU.
 
+#[path = "cache/disk.rs"]
+mod disk;
+
 use std::error::Error;
 use std::io::Write as _;
 use std::process::Command;
@@ -95,6 +98,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let rounds = Rounds::from_args(11);
+    disk::run(rounds.count().min(5))?;
+    if std::env::args().any(|arg| arg == "--below") {
+        return Ok(());
+    }
     for name in ["moka", "quick_cache", "foyer"] {
         let cache = made(name, 100_000);
         let row = |case: &str, unit: &str, kind, better| Row::new(AREA, case, unit, kind, better).rival(name);

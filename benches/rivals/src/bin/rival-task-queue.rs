@@ -49,7 +49,10 @@ fn main() -> Outcome<()> {
                 cpu.push(used.as_secs_f64() * 1e6 / TASKS as f64);
             }
         }
-        Row::new("task-queue", &case, "tasks/s", UnitKind::Wall, Better::Higher).rival(rival).theirs(&rates).emit()?;
+        Row::new("task-queue", &case, "tasks/s", UnitKind::Wall, Better::Higher)
+            .rival(rival)
+            .theirs(&rates)
+            .emit()?;
         Row::new("task-queue", &format!("{case}, CPU"), "us", UnitKind::Cpu, Better::Lower)
             .rival(rival)
             .theirs(&cpu)
@@ -129,7 +132,9 @@ fn steps(runtime: &Runtime, dir: &Path) -> Outcome<Duration> {
                         Some(id) => {
                             let connection = connection.clone();
                             tokio::task::spawn_blocking(move || match connection.lock() {
-                                Ok(connection) => end(&connection, id).map_err(Box::<dyn Error + Send + Sync>::from),
+                                Ok(connection) => {
+                                    end(&connection, id).map_err(Box::<dyn Error + Send + Sync>::from)
+                                }
                                 Err(_) => Err("poisoned".into()),
                             })
                             .await??;
@@ -160,8 +165,10 @@ async fn with(
 }
 
 fn enqueue(sql: &Connection) -> rusqlite::Result<Option<i64>> {
-    sql.prepare_cached("INSERT INTO task (state, priority, run_at, attempt, payload) VALUES (0, 1, 0, 0, ?1)")?
-        .execute([format!("{{\"n\":1,\"text\":\"{}\"}}", "x".repeat(180))])?;
+    sql.prepare_cached(
+        "INSERT INTO task (state, priority, run_at, attempt, payload) VALUES (0, 1, 0, 0, ?1)",
+    )?
+    .execute([format!("{{\"n\":1,\"text\":\"{}\"}}", "x".repeat(180))])?;
     Ok(None)
 }
 
@@ -175,6 +182,7 @@ fn claim(sql: &Connection) -> rusqlite::Result<Option<i64>> {
 }
 
 fn end(sql: &Connection, id: i64) -> rusqlite::Result<()> {
-    sql.prepare_cached("UPDATE task SET state = 3, result = '1' WHERE id = ?1 AND state = 2")?.execute(params![id])?;
+    sql.prepare_cached("UPDATE task SET state = 3, result = '1' WHERE id = ?1 AND state = 2")?
+        .execute(params![id])?;
     Ok(())
 }

@@ -2,15 +2,29 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+#[cfg(feature = "macros")]
+mod cached;
 mod conformance;
+#[cfg(feature = "disk")]
+mod disk;
+#[cfg(feature = "disk")]
+mod disk_kill;
 mod load;
 mod memory;
 mod model;
+mod prefetch;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
 mod redis_server;
 mod tiers;
+#[cfg(feature = "tower")]
+mod tower;
+#[cfg(feature = "disk")]
+mod write_behind;
+#[cfg(feature = "disk")]
+mod write_kill;
+mod write_through;
 
 use std::time::Duration;
 
