@@ -29,22 +29,44 @@ fn main() -> Result<(), Box<dyn Error>> {
     let one = runtime(1)?;
 
     for (threads, runtime) in [(THREADS, &wide), (1, &one)] {
-        let awaited = rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(spawned()));
-        Row::new("worker-pool", &format!("job with all its guards, {threads} threads"), "ns", UnitKind::Cpu, Better::Lower)
-            .rival("spawn + Semaphore")
-            .theirs(&awaited)
-            .emit()?;
+        let awaited =
+            rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(spawned()));
+        Row::new(
+            "worker-pool",
+            &format!("job with all its guards, {threads} threads"),
+            "ns",
+            UnitKind::Cpu,
+            Better::Lower,
+        )
+        .rival("spawn + Semaphore")
+        .theirs(&awaited)
+        .emit()?;
         let jobs = channel(runtime, WORKERS, WAVE);
-        let wall = rounds.clock(Clock::Wall).single((WAVE * WAVES) as u64, || runtime.block_on(detached(&jobs)));
-        Row::new("worker-pool", &format!("trivial jobs, {threads} threads"), "jobs/s", UnitKind::Wall, Better::Higher)
-            .rival("async-channel pool")
-            .theirs(&per_second(&wall))
-            .emit()?;
-        let cpu = rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(detached(&jobs)));
-        Row::new("worker-pool", &format!("trivial jobs, CPU, {threads} threads"), "ns", UnitKind::Cpu, Better::Lower)
-            .rival("async-channel pool")
-            .theirs(&cpu)
-            .emit()?;
+        let wall =
+            rounds.clock(Clock::Wall).single((WAVE * WAVES) as u64, || runtime.block_on(detached(&jobs)));
+        Row::new(
+            "worker-pool",
+            &format!("trivial jobs, {threads} threads"),
+            "jobs/s",
+            UnitKind::Wall,
+            Better::Higher,
+        )
+        .rival("async-channel pool")
+        .theirs(&per_second(&wall))
+        .emit()?;
+        let cpu = rounds
+            .clock(Clock::ProcessCpu)
+            .single((WAVE * WAVES) as u64, || runtime.block_on(detached(&jobs)));
+        Row::new(
+            "worker-pool",
+            &format!("trivial jobs, CPU, {threads} threads"),
+            "ns",
+            UnitKind::Cpu,
+            Better::Lower,
+        )
+        .rival("async-channel pool")
+        .theirs(&cpu)
+        .emit()?;
         let case = format!("trivial jobs by submit_all, {threads} threads");
         Row::new("worker-pool", &case, "jobs/s", UnitKind::Wall, Better::Higher)
             .rival("async-channel pool")
@@ -56,7 +78,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             .theirs(&cpu)
             .emit()?;
         let jobs = guarded(runtime, WORKERS, WAVE);
-        let cpu = rounds.clock(Clock::ProcessCpu).single((WAVE * WAVES) as u64, || runtime.block_on(detached_guarded(&jobs)));
+        let cpu = rounds
+            .clock(Clock::ProcessCpu)
+            .single((WAVE * WAVES) as u64, || runtime.block_on(detached_guarded(&jobs)));
         let case = format!("trivial jobs with timeout, panic isolation and times, CPU, {threads} threads");
         Row::new("worker-pool", &case, "ns", UnitKind::Cpu, Better::Lower)
             .rival("async-channel pool, guarded")

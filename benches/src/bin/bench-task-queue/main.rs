@@ -1,19 +1,25 @@
 //! What a durable task costs from enqueue to done: throughput of many submitters, latency at half load, claims beside a
-//! million finished tasks.
+//! million finished tasks. PostgreSQL is measured where `TIDEMILL_TEST_POSTGRES` holds a connection string.
+
+#![expect(clippy::print_stdout, reason = "a benchmark says what it leaves out")]
+
+mod latency;
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
 use tidemill_task_queue::store::{End, Store};
 use tidemill_task_queue::{
-    Config, Draft, Event, EventKind, Owner, Sqlite, SqliteConfig, Task, TaskQueue, WorkerConfig,
+    Config, Draft, Owner, Postgres, PostgresConfig, Sqlite, SqliteConfig, Task, TaskQueue, WorkerConfig,
 };
 use tokio::runtime::Runtime;
+
+use latency::Latency;
 
 const SUBMITTERS: usize = 64;
 const EACH: usize = 100;
@@ -38,6 +44,10 @@ fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     sqlite(&runtime, rounds)?;
     finished(&runtime, rounds)?;
+    match std::env::var("TIDEMILL_TEST_POSTGRES") {
+        Ok(address) => postgres(&runtime, &address, rounds)?,
+        Err(_) => println!("PostgreSQL is not measured: TIDEMILL_TEST_POSTGRES holds no connection string"),
+    }
     Ok(())
 }
 
@@ -57,12 +67,14 @@ fn sqlite(runtime: &Runtime, rounds: u32) -> Outcome<()> {
         }
     }
     let case = format!("SQLite, {SUBMITTERS} submitters, fsync on, enqueue to done");
-    for (rival, goal) in [("apalis-sqlite", 20.0), ("one transaction per step", 2.5)] {
-        Row::new("task-queue", &case, "tasks/s", UnitKind::Wall, Better::Higher)
-            .rival(rival)
-            .goal(goal)
-            .ours(&rates)
-            .emit()?;
+    let rivals = [
+        ("apalis-sqlite", Some(20.0)),
+        ("apalis-sqlite that waits for no disk", None),
+        ("one transaction per step", Some(2.5)),
+    ];
+    for (rival, goal) in rivals {
+        let row = Row::new("task-queue", &case, "tasks/s", UnitKind::Wall, Better::Higher).rival(rival);
+        goal.map_or(row.clone(), |goal| row.goal(goal)).ours(&rates).emit()?;
         Row::new("task-queue", &format!("{case}, CPU"), "us", UnitKind::Cpu, Better::Lower)
             .rival(rival)
             .ours(&cpu)
@@ -73,16 +85,92 @@ fn sqlite(runtime: &Runtime, rounds: u32) -> Outcome<()> {
         .ours(&commits)
         .emit()?;
     let half = rates.median().unwrap_or(1000.0) / 2.0;
-    let mut waits = Samples::new();
+    let mut half_load = HalfLoad::default();
     for _ in 0..rounds.min(5) {
         let dir = tempfile::tempdir()?;
-        waits.push(runtime.block_on(half_load(open(dir.path())?, half))?);
+        let figures = runtime.block_on(async {
+            let queue = queue(open(dir.path())?)?;
+            latency::at_rate(&queue, &queue, half).await
+        });
+        half_load.push(&figures?);
     }
-    Row::new("task-queue", "SQLite, queue latency p99 at half load", "ms", UnitKind::Wall, Better::Lower)
-        .goal(50.0)
-        .ours(&waits)
-        .emit()?;
-    Ok(())
+    half_load.emit("SQLite", 50.0)
+}
+
+/// One round after the other.
+#[derive(Default)]
+struct HalfLoad {
+    all: Samples,
+    undisturbed: Samples,
+    machine: Samples,
+}
+
+impl HalfLoad {
+    fn push(&mut self, figures: &Latency) {
+        self.all.push(figures.all);
+        self.undisturbed.push(figures.undisturbed);
+        self.machine.push(figures.machine);
+    }
+
+    fn emit(&self, store: &str, goal: f64) -> Outcome<()> {
+        let row = |what: &str| {
+            let case = format!("{store}, half load, {what}");
+            Row::new("task-queue", &case, "ms", UnitKind::Wall, Better::Lower)
+        };
+        row("p99 of the queue latency").goal(goal).ours(&self.all).emit()?;
+        row("the same of tasks that met no stall of the machine")
+            .goal(goal)
+            .ours(&self.undisturbed)
+            .emit()?;
+        row("p99 of a sleeping thread meanwhile").ours(&self.machine).emit()?;
+        Ok(())
+    }
+}
+
+fn postgres(runtime: &Runtime, address: &str, rounds: u32) -> Outcome<()> {
+    let connect = || runtime.block_on(Postgres::connect(address, PostgresConfig::default()));
+    let store: Arc<dyn Store> = Arc::new(connect()?);
+    let mut cycles = Samples::new();
+    let cycled = runtime.block_on(async { queue(store.clone()) })?;
+    for round in 0..=rounds {
+        const CYCLES: usize = 40;
+        let begun = Instant::now();
+        runtime.block_on(cycle(&cycled, CYCLES))?;
+        if round > 0 {
+            cycles.push((CYCLES * 32) as f64 / begun.elapsed().as_secs_f64());
+        }
+    }
+    for (rival, goal) in
+        [("a SKIP LOCKED loop, 32 at a time", 1.0), ("a SKIP LOCKED loop, one at a time", 10.0)]
+    {
+        let case = "PostgreSQL, batches of 32, enqueue to done";
+        Row::new("task-queue", case, "tasks/s", UnitKind::Wall, Better::Higher)
+            .rival(rival)
+            .goal(goal)
+            .ours(&cycles)
+            .emit()?;
+    }
+    let mut rates = Samples::new();
+    for round in 0..=rounds {
+        let figures = runtime.block_on(flood(store.clone()))?;
+        if round > 0 {
+            rates.push(TASKS as f64 / figures.wall.as_secs_f64());
+        }
+    }
+    let case = format!("PostgreSQL, {SUBMITTERS} submitters, enqueue to done");
+    Row::new("task-queue", &case, "tasks/s", UnitKind::Wall, Better::Higher).ours(&rates).emit()?;
+    let half = rates.median().unwrap_or(1000.0) / 2.0;
+    let mut half_load = HalfLoad::default();
+    for _ in 0..rounds.min(5) {
+        let (here, there) = (Arc::new(connect()?), Arc::new(connect()?));
+        let figures = runtime.block_on(async { latency::at_rate(&queue(here)?, &queue(there)?, half).await });
+        half_load.push(&figures?);
+    }
+    half_load.emit("PostgreSQL", 20.0)
+}
+
+fn queue(store: Arc<dyn Store>) -> Outcome<TaskQueue> {
+    Ok(TaskQueue::builder(Config::default(), store, Owner::try_new("bench")?).build()?)
 }
 
 fn open(dir: &Path) -> Outcome<Arc<dyn Store>> {
@@ -97,7 +185,7 @@ struct Figures {
 
 /// Each submitter waits until its task is on disk before the next; the clock stops when all are done and kept so.
 async fn flood(store: Arc<dyn Store>) -> Outcome<Figures> {
-    let queue = TaskQueue::builder(Config::default(), store, Owner::try_new("bench")?).build()?;
+    let queue = queue(store)?;
     let left = Arc::new(AtomicU64::new(TASKS as u64));
     let done = Arc::new(tokio::sync::Notify::new());
     let worker = queue
@@ -137,44 +225,20 @@ async fn flood(store: Arc<dyn Store>) -> Outcome<Figures> {
     Ok(Figures { wall, hard: stats.hard_commits })
 }
 
-/// The p99 in milliseconds between the call of `enqueue` and the begin of the task, arrivals at random.
-async fn half_load(store: Arc<dyn Store>, per_second: f64) -> Outcome<f64> {
-    let waits = Arc::new(Mutex::new(Vec::new()));
-    let seen = waits.clone();
-    let queue = TaskQueue::builder(Config::default(), store, Owner::try_new("bench")?)
-        .on_event(move |event: &Event| {
-            if let (EventKind::Started { waited }, Ok(mut seen)) = (&event.kind, seen.lock()) {
-                seen.push(waited.as_secs_f64() * 1e3);
-            }
-        })
-        .build()?;
-    let worker = queue
-        .worker(WorkerConfig { concurrency: 256, ..WorkerConfig::default() })
-        .register(|task: Nothing, _| std::future::ready(Ok(task.n)))
-        .start()?;
-    let count = (per_second * 2.0) as usize;
-    let (mut random, mut next) = (0x9E37_79B9_7F4A_7C15_u64, tokio::time::Instant::now());
-    let mut submitters = tokio::task::JoinSet::new();
-    for n in 0..count {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let uniform = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        next += Duration::from_nanos((-uniform.ln() * 1e9 / per_second) as u64);
-        if next > tokio::time::Instant::now() {
-            tokio::time::sleep_until(next).await;
+/// So many times 32 tasks kept, claimed and ended, each step before the next.
+async fn cycle(queue: &TaskQueue, times: usize) -> Outcome<()> {
+    for _ in 0..times {
+        let payload = format!(r#"{{"n":1,"text":"{}"}}"#, "x".repeat(180));
+        let drafts = (0..32).map(|_| Draft::raw("nothing", 1, payload.clone())).collect();
+        queue.submit_all(drafts).await?;
+        let tasks = queue.take(&["default"], 32, Duration::from_secs(60), Duration::from_secs(5)).await?;
+        if tasks.len() != 32 {
+            return Err(format!("{} tasks instead of 32", tasks.len()).into());
         }
-        let queue = queue.clone();
-        submitters.spawn(async move { queue.enqueue(&Nothing { n, text: "x".repeat(180) }).await.map(drop) });
+        let ends = tasks.iter().map(|task| queue.settle(task, End::Done("1".into())));
+        futures_util::future::try_join_all(ends).await?;
     }
-    while let Some(submitted) = submitters.join_next().await {
-        submitted??;
-    }
-    while queue.stats().total().done < count as u64 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    worker.close(Duration::from_secs(60)).await;
-    queue.close(Duration::from_secs(60)).await;
-    let waits: Samples = waits.lock().map_err(|_| "poisoned")?.iter().copied().collect();
-    waits.quantile(0.99).ok_or_else(|| "no task ran".into())
+    Ok(())
 }
 
 /// CPU of a claim of 32 and its ends, in a fresh file and beside a million finished tasks.
@@ -191,37 +255,17 @@ fn finished(runtime: &Runtime, rounds: u32) -> Outcome<()> {
         tidemill_task_queue::Timestamp::now().0,
         MILLION + 1,
     ))?;
-    let queues = runtime.block_on(async {
-        stores
-            .into_iter()
-            .map(|store| TaskQueue::builder(Config::default(), store, Owner::try_new("bench")?).build())
-            .collect::<Result<Vec<_>, _>>()
-    })?;
+    let queues = runtime.block_on(async { stores.into_iter().map(queue).collect::<Outcome<Vec<_>>>() })?;
     let mut failed = None;
-    let mut cycle = |queue: &TaskQueue| {
-        let work = async {
-            for _ in 0..20 {
-                let drafts = (0..32).map(|_| Draft::raw("nothing", 1, "1")).collect();
-                queue.submit_all(drafts).await?;
-                let tasks =
-                    queue.take(&["default"], 32, Duration::from_secs(60), Duration::from_secs(5)).await?;
-                let ends = tasks.iter().map(|task| queue.settle(task, End::Done("1".into())));
-                for end in ends.collect::<Vec<_>>() {
-                    end.await?;
-                }
-            }
-            Ok::<_, tidemill_task_queue::Error>(())
-        };
-        failed = failed.take().or(runtime.block_on(work).err());
-    };
-    let cycle = std::cell::RefCell::new(&mut cycle);
+    let mut turn = |queue: &TaskQueue| failed = failed.take().or(runtime.block_on(cycle(queue, 20)).err());
+    let turn = std::cell::RefCell::new(&mut turn);
     let (full, empty) = Rounds::new(rounds).clock(Clock::ProcessCpu).pair(
         640,
-        || cycle.borrow_mut()(&queues[1]),
-        || cycle.borrow_mut()(&queues[0]),
+        || turn.borrow_mut()(&queues[1]),
+        || turn.borrow_mut()(&queues[0]),
     );
     if let Some(error) = failed {
-        return Err(error.into());
+        return Err(error);
     }
     Row::new(
         "task-queue",
