@@ -54,6 +54,7 @@ mod config;
 mod context;
 mod error;
 mod event;
+mod handle;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
@@ -86,13 +87,14 @@ pub use config::{Config, WorkerConfig};
 pub use context::Context;
 pub use error::{Error, ErrorKind, TaskError};
 pub use event::{Event, EventKind};
+pub use handle::Handle;
 pub use id::{MAX_NAME, Owner, TaskId, Token};
 pub use limit::{Limit, Rate};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresConfig};
 pub use priority::Priority;
-pub use queue::{Builder, Handle, TaskQueue};
+pub use queue::{Builder, TaskQueue};
 pub use record::{Failure, Filter, MAX_FAILURES, MAX_TEXT, Progress, Record, State};
 pub use retry::Backoff;
 pub use schedule::{MarketHours, Missed, Moment, Schedule, Scheduled, Scheduler, Schedules, When};

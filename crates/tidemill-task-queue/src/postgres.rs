@@ -1,17 +1,18 @@
 //! Tasks in a PostgreSQL server, shared by machines; time is the server's.
 
 mod batch;
+mod dial;
 mod link;
 mod queries;
 mod rows;
 mod tables;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::Config as Address;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Cause, Error};
@@ -21,6 +22,7 @@ use crate::record::{Filter, Record, State};
 use crate::schema::{integer, unsigned};
 use crate::store::{Batch, Depth, Outcome, Overview, Pending, ScheduleRow, Store};
 use crate::timestamp::Timestamp;
+use dial::Dial;
 use link::{Ears, Pool};
 use rows::get;
 
@@ -35,8 +37,14 @@ pub struct PostgresConfig {
     pub connect_timeout: Duration,
     /// How long the server may work on one statement, and a transaction of a dead process stays open. Default 10 s.
     pub statement_timeout: Duration,
+    /// How long the answer to a whole batch is waited for before its connection is given up. Default 15 s.
+    pub answer_timeout: Duration,
     /// After how long without a notification work is looked for anyway. Default 1 s.
     pub poll_behind: Duration,
+    /// The authorities to trust, a PEM file such as `/etc/ssl/certs/ca-certificates.crt` (feature `tls`). With it the
+    /// connection is encrypted and the server's name verified, or it is not made. Default `None`: in the clear, for a Unix
+    /// socket, a loopback or a tunnel.
+    pub tls_roots: Option<PathBuf>,
 }
 
 impl Default for PostgresConfig {
@@ -46,7 +54,9 @@ impl Default for PostgresConfig {
             lanes: 2,
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(15),
             poll_behind: Duration::from_secs(1),
+            tls_roots: None,
         }
     }
 }
@@ -65,11 +75,10 @@ pub struct Postgres {
 
 impl Postgres {
     /// Connects by a connection string such as `host=/run/postgresql user=tidemill dbname=tidemill` or
-    /// `postgresql://...`, and brings the schema up to date. The connection is not encrypted: reach a server on
-    /// another machine through a Unix socket or a tunnel. Starts a task for each connection, and one that listens.
+    /// `postgresql://...`, and brings the schema up to date. Starts a task for each connection, and one that listens.
     ///
     /// # Errors
-    /// `Config` for a string that cannot be read, `Unavailable` when the server cannot be reached, `Schema` when a
+    /// `Config` for a string or a file of roots that cannot be read, `Unavailable` when the server cannot be reached, `Schema` when a
     /// newer program wrote the tables.
     pub async fn connect(address: &str, config: PostgresConfig) -> Result<Self, Error> {
         if !(1..=100).contains(&config.max_connections) {
@@ -80,14 +89,11 @@ impl Postgres {
                 Cause::Config { field: "lanes", why: "must lie between 1 and `max_connections`" }.into()
             );
         }
-        let mut address: Address = address.parse().map_err(|_| {
-            Error::from(Cause::Config { field: "address", why: "is not a PostgreSQL connection string" })
-        })?;
-        address.connect_timeout(config.connect_timeout);
-        let pool = Arc::new(Pool::new(address.clone(), config.clone()));
+        let dial = Dial::new(address, &config)?;
+        let pool = Arc::new(Pool::new(dial.clone(), config.clone()));
         pool.lend().await?.keep();
         let ears = Ears::new();
-        let listener = Mutex::new(Some(tokio::spawn(ears.clone().listen(address))));
+        let listener = Mutex::new(Some(tokio::spawn(ears.clone().listen(dial, config.answer_timeout))));
         Ok(Self { pool, ears, listener, config })
     }
 
@@ -95,7 +101,13 @@ impl Postgres {
         &'a self,
         work: impl FnOnce(link::Lent<'a>) -> F + Send + 'a,
     ) -> Pending<'a, T> {
-        Box::pin(async move { work(self.pool.lend().await?).await })
+        Box::pin(async move {
+            let lent = self.pool.lend().await?;
+            // A connection that is not kept is closed: behind it may be a network that swallows everything.
+            tokio::time::timeout(self.config.answer_timeout, work(lent))
+                .await
+                .map_err(|late| Error::unavailable("answer in time", late))?
+        })
     }
 }
 
@@ -119,7 +131,9 @@ impl Store for Postgres {
             // Two at once must not get the same: a lock for the length of the statement.
             let client = &lent.link()?.client;
             client
-                .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(8388355990441060717)")
+                .batch_execute(
+                    "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock(8388355990441060717)",
+                )
                 .await
                 .map_err(failed)?;
             let row = client.query_one(&statement, &[&integer(count)]).await.map_err(failed)?;

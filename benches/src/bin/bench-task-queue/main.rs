@@ -128,7 +128,8 @@ impl HalfLoad {
 }
 
 fn postgres(runtime: &Runtime, address: &str, rounds: u32) -> Outcome<()> {
-    let connect = || runtime.block_on(Postgres::connect(address, PostgresConfig::default()));
+    let address = runtime.block_on(fresh_schema(address))?;
+    let connect = || runtime.block_on(Postgres::connect(&address, PostgresConfig::default()));
     let store: Arc<dyn Store> = Arc::new(connect()?);
     let mut cycles = Samples::new();
     let cycled = runtime.block_on(async { queue(store.clone()) })?;
@@ -167,6 +168,14 @@ fn postgres(runtime: &Runtime, address: &str, rounds: u32) -> Outcome<()> {
         half_load.push(&figures?);
     }
     half_load.emit("PostgreSQL", 20.0)
+}
+
+/// Where no run before has left anything, as the rival has it.
+async fn fresh_schema(address: &str) -> Outcome<String> {
+    let (client, connection) = tokio_postgres::connect(address, tokio_postgres::NoTls).await?;
+    drop(tokio::spawn(connection));
+    client.batch_execute("DROP SCHEMA IF EXISTS bench CASCADE; CREATE SCHEMA bench").await?;
+    Ok(format!("{address} options='-c search_path=bench'"))
 }
 
 fn queue(store: Arc<dyn Store>) -> Outcome<TaskQueue> {

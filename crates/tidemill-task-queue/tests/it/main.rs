@@ -13,10 +13,16 @@ mod macros;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod partition;
+#[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod time;
+#[cfg(test)]
+mod tls;
