@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
@@ -21,7 +20,7 @@ use crate::store::{
     Store,
 };
 use crate::timestamp::Timestamp;
-use flight::{Flight, Kept, Replies, fly, patiently, watch};
+use flight::{Flight, Flights, Kept, Replies, fly, patiently, watch};
 pub(crate) use shared::Shared;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -113,7 +112,7 @@ impl Committer {
 
     pub(crate) async fn run(mut self) {
         let lanes = self.store.lanes().max(1);
-        let mut flights: JoinSet<Flight> = JoinSet::new();
+        let mut flights = Flights::default();
         let mut changed = watch(self.store.clone(), self.config.poll, 0);
         let mut open = true;
         loop {
@@ -121,7 +120,7 @@ impl Committer {
                 self.gather(&mut open).await;
                 if let Some((batch, replies)) = self.build().await {
                     let (store, patience) = (self.store.clone(), self.config.patience);
-                    flights.spawn(fly(store, batch, replies, patience));
+                    flights.push(fly(store, batch, replies, patience));
                     continue;
                 }
             }
@@ -131,11 +130,7 @@ impl Committer {
             let wake = self.wake();
             tokio::select! {
                 biased;
-                Some(flight) = flights.join_next(), if !flights.is_empty() => {
-                    if let Ok(flight) = flight {
-                        self.settle(flight);
-                    }
-                }
+                flight = flights.next(), if !flights.is_empty() => self.settle(flight),
                 op = self.inbox.recv(), if open && flights.len() < lanes => match op {
                     Some(op) => self.take(op),
                     None => open = false,

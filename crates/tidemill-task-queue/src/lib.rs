@@ -42,7 +42,7 @@
 //! - [`TaskQueue`]: enqueue, look, wait, cancel, replay, pause, cap groups, check. [`Worker`]: runs. [`Schedules`]: comes again.
 //! - [`Memory`]; `Sqlite` (feature `sqlite`) for the processes of a machine; `Postgres` (feature `postgres`) for machines.
 //! - `http` (feature `http`): the API for those who are not written in Rust.
-//! - [`store`] for a place of your own, [`rules`] for the decisions alone.
+//! - [`store`] for a place of your own, judged by [`conformance`]; [`rules`] for the decisions alone.
 //!
 //! # Bounds
 //! Names 128 bytes, payload and result 64 KiB ([`Config`]), 16 failures of 2 KiB a task, 512 operations a transaction,
@@ -51,6 +51,7 @@
 mod clock;
 mod committer;
 mod config;
+pub mod conformance;
 mod context;
 mod error;
 mod event;

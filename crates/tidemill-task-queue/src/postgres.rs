@@ -91,7 +91,7 @@ impl Postgres {
         }
         let dial = Dial::new(address, &config)?;
         let pool = Arc::new(Pool::new(dial.clone(), config.clone()));
-        pool.lend().await?.keep();
+        pool.with(async |_| Ok(())).await?;
         let ears = Ears::new();
         let listener = Mutex::new(Some(tokio::spawn(ears.clone().listen(dial, config.answer_timeout))));
         Ok(Self { pool, ears, listener, config })
@@ -99,12 +99,11 @@ impl Postgres {
 
     fn read<'a, T: Send + 'a, F: Future<Output = Result<T, Error>> + Send + 'a>(
         &'a self,
-        work: impl FnOnce(link::Lent<'a>) -> F + Send + 'a,
+        work: impl FnOnce(Arc<link::Link>) -> F + Send + 'a,
     ) -> Pending<'a, T> {
         Box::pin(async move {
-            let lent = self.pool.lend().await?;
-            // A connection that is not kept is closed: behind it may be a network that swallows everything.
-            tokio::time::timeout(self.config.answer_timeout, work(lent))
+            // A connection whose work did not end well is closed: behind it may be a network that swallows everything.
+            tokio::time::timeout(self.config.answer_timeout, self.pool.with(work))
                 .await
                 .map_err(|late| Error::unavailable("answer in time", late))?
         })
@@ -125,11 +124,11 @@ impl Store for Postgres {
     }
 
     fn reserve(&self, count: u64) -> Pending<'_, u64> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("reserve ids", error);
-            let statement = lent.link()?.statement(queries::RESERVE).await.map_err(failed)?;
+            let statement = link.statement(queries::RESERVE).await.map_err(failed)?;
             // Two at once must not get the same: a lock for the length of the statement.
-            let client = &lent.link()?.client;
+            let client = &link.client;
             client
                 .batch_execute(
                     "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock(8388355990441060717)",
@@ -139,15 +138,13 @@ impl Store for Postgres {
             let row = client.query_one(&statement, &[&integer(count)]).await.map_err(failed)?;
             client.batch_execute("COMMIT").await.map_err(failed)?;
             let last: i64 = get(&row, 0)?;
-            lent.keep();
             Ok(unsigned(last).saturating_sub(count) + 1)
         })
     }
 
     fn commit(&self, batch: Arc<Batch>) -> Pending<'_, Outcome> {
-        self.read(move |lent| async move {
-            let outcome = batch::commit(lent.link()?, &batch).await?;
-            lent.keep();
+        self.read(move |link| async move {
+            let outcome = batch::commit(&link, &batch).await?;
             if batch.frees(&outcome) {
                 self.ears.tell();
             }
@@ -156,22 +153,21 @@ impl Store for Postgres {
     }
 
     fn get(&self, id: TaskId) -> Pending<'_, Option<Record>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("read the task", error);
             let text = format!(
                 "SELECT {} FROM tq_task WHERE id = $1 UNION ALL SELECT {} FROM tq_done WHERE id = $1",
                 queries::LIVE,
                 queries::FINISHED
             );
-            let rows = lent.link()?.client.query(&text, &[&integer(id.0)]).await.map_err(failed)?;
+            let rows = link.client.query(&text, &[&integer(id.0)]).await.map_err(failed)?;
             let record = rows.first().map(rows::record).transpose()?;
-            lent.keep();
             Ok(record)
         })
     }
 
     fn list(&self, filter: Filter) -> Pending<'_, Vec<Record>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("list the tasks", error);
             let before = filter.before.map_or(i64::MAX, |id| integer(id.0));
             let state = filter.state.map(|state| state.code() as i16);
@@ -188,31 +184,28 @@ impl Store for Postgres {
                 part(queries::FINISHED, "tq_done")
             );
             let page = integer(filter.page() as u64);
-            let client = &lent.link()?.client;
+            let client = &link.client;
             let rows = client
                 .query(&text, &[&before, &filter.queue, &filter.name, &state, &page])
                 .await
                 .map_err(failed)?;
             let records = rows.iter().map(rows::record).collect();
-            lent.keep();
             records
         })
     }
 
     fn overview(&self) -> Pending<'_, Overview> {
-        self.read(move |lent| async move {
-            let overview = overview(&lent).await?;
-            lent.keep();
+        self.read(move |link| async move {
+            let overview = overview(&link).await?;
             Ok(overview)
         })
     }
 
     fn schedules(&self) -> Pending<'_, Vec<ScheduleRow>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("read the schedules", error);
-            let rows = lent.link()?.client.query(queries::SCHEDULES, &[]).await.map_err(failed)?;
+            let rows = link.client.query(queries::SCHEDULES, &[]).await.map_err(failed)?;
             let schedules = rows.iter().map(rows::schedule).collect();
-            lent.keep();
             schedules
         })
     }
@@ -222,7 +215,7 @@ impl Store for Postgres {
     }
 
     fn check(&self) -> Pending<'_, Vec<String>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let mut says = Vec::new();
             for (text, what) in [
                 ("SELECT count(*) FROM tq_task JOIN tq_done USING (id)", "tasks are both finished and not"),
@@ -245,21 +238,20 @@ impl Store for Postgres {
                 ),
             ] {
                 let failed = |error| failed("check the tables", error);
-                let row = lent.link()?.client.query_one(text, &[]).await.map_err(failed)?;
+                let row = link.client.query_one(text, &[]).await.map_err(failed)?;
                 let count: i64 = get(&row, 0)?;
                 if count > 0 {
                     says.push(format!("{count} {what}"));
                 }
             }
-            lent.keep();
             Ok(says)
         })
     }
 }
 
-async fn overview(lent: &link::Lent<'_>) -> Result<Overview, Error> {
+async fn overview(link: &link::Link) -> Result<Overview, Error> {
     let failed = |error| failed("count the tasks", error);
-    let client = &lent.link()?.client;
+    let client = &link.client;
     let mut overview = Overview::default();
     let text =
         "SELECT queue, state, priority, count(*), min(run_at) FROM tq_task GROUP BY queue, state, priority";

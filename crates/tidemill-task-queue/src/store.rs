@@ -162,7 +162,8 @@ pub enum End {
     Dead(String, String),
     /// As was asked for.
     Cancelled,
-    /// It did not begin, or was cut off by a shutdown: given back after the delay, the attempt not counted.
+    /// It did not begin, or was cut off by a shutdown: given back after the delay, the attempt not counted; without a delay it
+    /// stands where it stood.
     Released(Duration),
 }
 

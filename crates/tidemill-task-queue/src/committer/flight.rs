@@ -1,6 +1,9 @@
 //! A batch under way: who waits for its parts, and how often it is tried.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -33,6 +36,39 @@ pub(super) struct Flight {
     pub(super) replies: Replies,
     pub(super) result: Result<Outcome, Error>,
     pub(super) tries: u64,
+}
+
+/// Batches under way, driven by the committer itself: a task of its own for each would have to be woken for each.
+#[derive(Default)]
+pub(super) struct Flights(Vec<Pin<Box<dyn Future<Output = Flight> + Send>>>);
+
+impl Flights {
+    pub(super) fn push(&mut self, flight: impl Future<Output = Flight> + Send + 'static) {
+        self.0.push(Box::pin(flight));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first that lands; never if there is none.
+    pub(super) async fn next(&mut self) -> Flight {
+        poll_fn(|cx| {
+            let landed =
+                self.0.iter_mut().enumerate().find_map(|(at, flight)| match flight.as_mut().poll(cx) {
+                    Poll::Ready(landed) => Some((at, landed)),
+                    Poll::Pending => None,
+                });
+            let Some((at, landed)) = landed else { return Poll::Pending };
+            drop(self.0.swap_remove(at));
+            Poll::Ready(landed)
+        })
+        .await
+    }
 }
 
 impl Replies {

@@ -118,6 +118,16 @@ impl Tables {
         }
     }
 
+    /// A task that was given back at once stands where it stood.
+    fn keep_place(&mut self, id: TaskId, place: i64) {
+        if let Some(row) = self.tasks.get_mut(&id)
+            && self.ready.remove(&(row.rank, id))
+        {
+            row.rank = row.rank.min(place);
+            self.ready.insert((row.rank, id));
+        }
+    }
+
     fn end(&mut self, id: TaskId, state: State, now: Timestamp) {
         let Some(row) = self.tasks.get_mut(&id) else { return };
         self.ready.remove(&(row.rank, id));
@@ -171,7 +181,9 @@ impl Tables {
                 if row.record.cancel {
                     self.end(*id, State::Cancelled, batch.now);
                 } else {
+                    let place = row.rank;
                     self.wait(*id, batch.now.after(*delay), batch);
+                    self.keep_place(*id, place);
                 }
             }
         }

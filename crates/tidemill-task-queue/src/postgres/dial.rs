@@ -91,9 +91,31 @@ impl Wire {
         poll_fn(|cx| (self.0)(cx)).await
     }
 
-    /// Until the connection is over. The caller of the operation that failed is told; here is nobody to tell.
-    pub(super) async fn drive(mut self) {
-        while let Some(Ok(_)) = self.message().await {}
+    /// Whether nobody has closed it while nobody looked.
+    pub(super) async fn is_open(&mut self) -> bool {
+        poll_fn(|cx| {
+            Poll::Ready(loop {
+                match (self.0)(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(_) => break false,
+                    Poll::Pending => break true,
+                }
+            })
+        })
+        .await
+    }
+
+    /// Drives the connection while `work` waits for its answers.
+    pub(super) async fn drive<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let over = async { while let Some(Ok(_)) = self.message().await {} };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = over => Err(Error::unavailable("answer", "the connection was closed")),
+        }
     }
 }
 

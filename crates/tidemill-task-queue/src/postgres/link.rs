@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_postgres::{AsyncMessage, Client, Statement};
 
-use super::dial::Dial;
+use super::dial::{Dial, Wire};
 use super::{PostgresConfig, failed, tables};
 use crate::error::{Cause, Error};
 
@@ -18,7 +17,7 @@ pub(super) struct Pool {
     dial: Dial,
     config: PostgresConfig,
     permits: Semaphore,
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<Vec<(Arc<Link>, Wire)>>,
 }
 
 /// One connection with its statements.
@@ -27,20 +26,6 @@ pub(super) struct Link {
     statements: Mutex<HashMap<&'static str, Statement>>,
     /// Whether its next plain batch waits for no disk, by the session's setting.
     pub(super) soft: AtomicBool,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A connection of the pool; given back only by [`keep`](Self::keep), so that one left in the middle is closed.
-pub(super) struct Lent<'a> {
-    pool: &'a Pool,
-    link: Option<Link>,
-    _permit: SemaphorePermit<'a>,
 }
 
 /// The hot table is empty at one moment and full at the next, so no statistics describe it, and a plan that was made when
@@ -53,53 +38,49 @@ impl Pool {
         Self { dial, permits: Semaphore::new(config.max_connections), config, idle: Mutex::default() }
     }
 
-    pub(super) async fn lend(&self) -> Result<Lent<'_>, Error> {
-        let permit = self.permits.acquire().await.map_err(|_| Error::from(Cause::Closed))?;
+    /// Work with a connection of its own, which is kept for others if the work ends well. The connection is driven here, by
+    /// whoever waits for it: a task of its own would have to be woken for each question and each answer.
+    pub(super) async fn with<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        work: impl FnOnce(Arc<Link>) -> F,
+    ) -> Result<T, Error> {
+        let _permit = self.permits.acquire().await.map_err(|_| Error::from(Cause::Closed))?;
         let known = loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match idle {
-                Some(link) if link.client.is_closed() => {}
-                link => break link,
+            let Some((link, mut wire)) = idle else { break None };
+            if wire.is_open().await {
+                break Some((link, wire));
             }
         };
-        let link = match known {
-            Some(link) => link,
+        let (link, mut wire) = match known {
+            Some(known) => known,
             None => self.connect().await?,
         };
-        Ok(Lent { pool: self, link: Some(link), _permit: permit })
+        let done = wire.drive(work(link.clone())).await?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((link, wire));
+        Ok(done)
     }
 
-    async fn connect(&self) -> Result<Link, Error> {
+    async fn connect(&self) -> Result<(Arc<Link>, Wire), Error> {
         let work = async {
             let failed = |error| failed("connect to PostgreSQL", error);
-            let (client, wire) = self.dial.connect().await.map_err(failed)?;
-            let task = tokio::spawn(wire.drive());
-            let link = Link { client, statements: Mutex::default(), soft: AtomicBool::new(false), task };
+            let (client, mut wire) = self.dial.connect().await.map_err(failed)?;
+            let link = Link { client, statements: Mutex::default(), soft: AtomicBool::new(false) };
             let session = format!(
                 "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
                  SET synchronous_commit = on; SET application_name = 'tidemill-task-queue'; {PLANS}",
                 self.config.statement_timeout.as_millis().max(1)
             );
-            link.client.batch_execute(&session).await.map_err(failed)?;
-            tables::migrate(&link.client).await?;
-            Ok(link)
+            let settled = async {
+                link.client.batch_execute(&session).await.map_err(failed)?;
+                tables::migrate(&link.client).await
+            };
+            wire.drive(settled).await?;
+            Ok((Arc::new(link), wire))
         };
         let limit = self.config.connect_timeout + self.config.statement_timeout;
         let late = |late| Error::unavailable("connect to PostgreSQL", late);
         tokio::time::timeout(limit, work).await.map_err(late)?
-    }
-}
-
-impl Lent<'_> {
-    pub(super) fn link(&self) -> Result<&Link, Error> {
-        self.link.as_ref().ok_or_else(|| Cause::Closed.into())
-    }
-
-    /// The transaction is over: others may have the connection.
-    pub(super) fn keep(mut self) {
-        if let Some(link) = self.link.take().filter(|link| !link.client.is_closed()) {
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
-        }
     }
 }
 

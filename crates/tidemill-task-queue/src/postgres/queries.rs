@@ -61,8 +61,8 @@ pub(super) const BURY: &str = "WITH gone AS (DELETE FROM tq_task WHERE id = $1 R
 pub(super) const RUN: &str = "SELECT attempt, priority, cancel, failures FROM tq_task \
     WHERE id = $1 AND state = 2 AND token = $2 AND owner = $3 FOR UPDATE";
 
-pub(super) const WAIT: &str = "UPDATE tq_task SET state = $2, rank = $3, run_at = $4, attempt = $5, \
-    failures = coalesce($6, failures), lease_until = NULL WHERE id = $1";
+pub(super) const WAIT: &str = "UPDATE tq_task SET state = $2, rank = CASE WHEN $7 THEN least(rank, $3) ELSE $3 END, \
+    run_at = $4, attempt = $5, failures = coalesce($6, failures), lease_until = NULL WHERE id = $1";
 
 pub(super) const BEAT: &str = concat!(
     "UPDATE tq_task t SET lease_until = coalesce($6, ",

@@ -139,12 +139,16 @@ impl Work<'_> {
     }
 
     fn enqueue(&self, task: &NewTask) -> Sql<Placed> {
+        let id = integer(task.id.0);
+        if self.batch.again && self.sql.prepare_cached(sql::ENDED)?.exists([id])? {
+            return Ok(Placed { id: task.id, fresh: true });
+        }
         let now = self.batch.now;
         let run_at = task.run_at.unwrap_or(now);
         let state = if run_at > now { State::Delayed } else { State::Ready };
         let gate = task.group.as_ref().filter(|group| self.gates.contains_key(*group));
         let inserted = self.sql.prepare_cached(sql::INSERT)?.execute(params![
-            integer(task.id.0),
+            id,
             state.code(),
             task.queue,
             task.priority.rank(run_at, self.batch.aging),

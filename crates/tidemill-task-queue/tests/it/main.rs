@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod kill;

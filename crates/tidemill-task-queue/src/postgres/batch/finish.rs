@@ -43,7 +43,8 @@ impl Work<'_> {
                     Some(run) => {
                         let (attempt, priority) = (run.attempt, run.priority);
                         let failures = Some(self.note(run, error));
-                        self.wait(finish.id, priority, self.now.after(*delay), attempt, failures).await?;
+                        self.wait(finish.id, priority, self.now.after(*delay), attempt, failures, false)
+                            .await?;
                         accepted.insert((finish.id, finish.token));
                     }
                     None => {}
@@ -52,7 +53,8 @@ impl Work<'_> {
                     Some(run) if run.cancel => ending.push(end(State::Cancelled)),
                     Some(run) => {
                         let attempt = run.attempt.saturating_sub(1);
-                        self.wait(finish.id, run.priority, self.now.after(*delay), attempt, None).await?;
+                        self.wait(finish.id, run.priority, self.now.after(*delay), attempt, None, true)
+                            .await?;
                         accepted.insert((finish.id, finish.token));
                     }
                     None => {}
@@ -139,6 +141,7 @@ impl Work<'_> {
         failures_text(&run.failures)
     }
 
+    /// With its place kept, a task that is given back at once stands where it stood.
     pub(super) async fn wait(
         &self,
         id: TaskId,
@@ -146,12 +149,13 @@ impl Work<'_> {
         run_at: Timestamp,
         attempt: u32,
         failures: Option<String>,
+        kept: bool,
     ) -> Result<(), Error> {
         let state = if run_at > self.now { State::Delayed } else { State::Ready };
         let rank = priority.rank(run_at, self.batch.aging);
         let attempt = i32::try_from(attempt).unwrap_or(i32::MAX);
         let values: Values<'_> =
-            &[&integer(id.0), &(state.code() as i16), &rank, &run_at.0, &attempt, &failures];
+            &[&integer(id.0), &(state.code() as i16), &rank, &run_at.0, &attempt, &failures, &kept];
         self.execute(sql::WAIT, values).await.map(drop)
     }
 

@@ -76,7 +76,7 @@ impl Work<'_> {
             match rules::after_expiry(attempt, max_retries) {
                 _ if cancel => self.bury(id, State::Cancelled, None, failures).await?,
                 Verdict::Retry(delay) => {
-                    self.wait(id, priority, now.after(delay), attempt, failures).await?;
+                    self.wait(id, priority, now.after(delay), attempt, failures, false).await?;
                     swept.reclaimed.push(id);
                 }
                 Verdict::Dead(reason) => {

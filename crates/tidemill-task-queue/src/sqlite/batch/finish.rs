@@ -49,7 +49,7 @@ impl Work<'_> {
                 Some(mut run) => {
                     let failure = Failure { attempt: run.attempt, at: now, error: cut(error.clone()) };
                     remember(&mut run.failures, failure);
-                    self.wait(id, &run, now.after(*delay), run.attempt)?;
+                    self.wait(id, &run, now.after(*delay), run.attempt, false)?;
                     true
                 }
                 None => false,
@@ -57,7 +57,7 @@ impl Work<'_> {
             End::Released(delay) => match self.current(finish)? {
                 Some(run) if run.cancel => bury(State::Cancelled, None, None)?,
                 Some(run) => {
-                    self.wait(id, &run, now.after(*delay), run.attempt.saturating_sub(1))?;
+                    self.wait(id, &run, now.after(*delay), run.attempt.saturating_sub(1), true)?;
                     true
                 }
                 None => false,
@@ -91,7 +91,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) fn wait(&self, id: i64, run: &Run, run_at: Timestamp, attempt: u32) -> Sql<()> {
+    /// With its place kept, a task that is given back at once stands where it stood.
+    pub(super) fn wait(&self, id: i64, run: &Run, run_at: Timestamp, attempt: u32, kept: bool) -> Sql<()> {
         let state = if run_at > self.batch.now { State::Delayed } else { State::Ready };
         let failures = (!run.failures.is_empty()).then(|| failures_text(&run.failures));
         self.sql.prepare_cached(sql::WAIT)?.execute(params![
@@ -101,6 +102,7 @@ impl Work<'_> {
             run_at.0,
             attempt,
             failures,
+            kept,
         ])?;
         Ok(())
     }

@@ -75,7 +75,7 @@ impl Work<'_> {
                 Verdict::Retry(delay) if !run.cancel => {
                     let failure = Failure { attempt: run.attempt, at: now, error: EXPIRED.to_owned() };
                     remember(&mut run.failures, failure);
-                    self.wait(id, &run, now.after(delay), run.attempt)?;
+                    self.wait(id, &run, now.after(delay), run.attempt, false)?;
                     swept.reclaimed.push(task);
                 }
                 verdict => {
