@@ -1,5 +1,6 @@
 //! Tasks in the memory of a process: for tests, for tasks that need not survive, and as the model of the other stores.
 
+mod overview;
 mod tables;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

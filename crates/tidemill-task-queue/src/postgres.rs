@@ -189,8 +189,7 @@ impl Store for Postgres {
                 .query(&text, &[&before, &filter.queue, &filter.name, &state, &page])
                 .await
                 .map_err(failed)?;
-            let records = rows.iter().map(rows::record).collect();
-            records
+            rows.iter().map(rows::record).collect()
         })
     }
 
@@ -205,8 +204,7 @@ impl Store for Postgres {
         self.read(move |link| async move {
             let failed = |error| failed("read the schedules", error);
             let rows = link.client.query(queries::SCHEDULES, &[]).await.map_err(failed)?;
-            let schedules = rows.iter().map(rows::schedule).collect();
-            schedules
+            rows.iter().map(rows::schedule).collect()
         })
     }
 

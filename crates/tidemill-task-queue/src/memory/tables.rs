@@ -8,8 +8,8 @@ use crate::limit::Limit;
 use crate::record::{Failure, Record, State, cut, remember};
 use crate::rules::{self, Verdict};
 use crate::store::{
-    Answer, Batch, Beat, Claim, Claimed, Control, End, Finish, Fire, NewTask, Outcome, Overview, Placed,
-    Pulse, Refusal, ScheduleRow, Swept,
+    Answer, Batch, Beat, Claim, Claimed, Control, End, Finish, Fire, NewTask, Outcome, Placed, Pulse,
+    Refusal, ScheduleRow, Swept,
 };
 use crate::timestamp::{Timestamp, micros};
 
@@ -21,8 +21,8 @@ pub(super) struct Tables {
     pub(super) tasks: BTreeMap<TaskId, Row>,
     /// What waits, by (rank, id), so that a claim need not look at everything.
     ready: BTreeSet<(i64, TaskId)>,
-    paused: BTreeSet<String>,
-    limits: BTreeMap<String, (Limit, Timestamp)>,
+    pub(super) paused: BTreeSet<String>,
+    pub(super) limits: BTreeMap<String, (Limit, Timestamp)>,
     pub(super) schedules: BTreeMap<String, ScheduleRow>,
 }
 
@@ -428,29 +428,5 @@ impl Tables {
             run_at: record.run_at,
             enqueued_at: record.enqueued_at,
         })
-    }
-
-    pub(super) fn overview(&self) -> Overview {
-        let mut overview = Overview::default();
-        for Row { record, .. } in self.tasks.values() {
-            if record.state.is_finished() {
-                continue;
-            }
-            let depth = overview.queues.entry(record.queue.clone()).or_default();
-            match record.state {
-                State::Ready => {
-                    depth.ready[record.priority.index()] += 1;
-                    let oldest = depth.oldest_ready.map_or(record.run_at, |old| old.min(record.run_at));
-                    depth.oldest_ready = Some(oldest);
-                }
-                State::Delayed => depth.delayed += 1,
-                _ => depth.running += 1,
-            }
-        }
-        for queue in &self.paused {
-            overview.queues.entry(queue.clone()).or_default().paused = true;
-        }
-        overview.limits = self.limits.iter().map(|(group, (limit, _))| (group.clone(), *limit)).collect();
-        overview
     }
 }
