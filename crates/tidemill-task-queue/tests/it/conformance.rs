@@ -103,13 +103,13 @@ impl Store for Faulty {
                 _ => {}
             }
             for control in &mut worse.control {
-                let ignored = match (self.1, &*control) {
-                    (Fault::CannotReplay, Control::Replay(_)) => true,
-                    (Fault::IgnoresPauses, Control::Pause(..)) => true,
-                    (Fault::IgnoresCaps, Control::Limit(..)) => true,
-                    (Fault::PurgesNothing, Control::Purge { .. }) => true,
-                    _ => false,
-                };
+                let ignored = matches!(
+                    (self.1, &*control),
+                    (Fault::CannotReplay, Control::Replay(_))
+                        | (Fault::IgnoresPauses, Control::Pause(..))
+                        | (Fault::IgnoresCaps, Control::Limit(..))
+                        | (Fault::PurgesNothing, Control::Purge { .. })
+                );
                 if ignored {
                     *control = Control::Pause("nothing".into(), false);
                 }
