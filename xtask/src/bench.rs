@@ -15,6 +15,9 @@ use crate::workspace::Workspace;
 /// Areas whose benchmark asks real servers.
 const SERVED: &[&str] = &["collector"];
 
+/// Areas whose benchmark asks PostgreSQL.
+const ON_DATABASE: &[&str] = &["lease", "task-queue"];
+
 /// What to run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -60,6 +63,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     // Dropped at the end, which stops the servers.
     let servers = if SERVED.contains(&options.area.as_str()) {
         servers::with_symbols(workspace, 2000)?
+    } else if ON_DATABASE.contains(&options.area.as_str()) {
+        servers::database(workspace)?
     } else {
         Running::none()
     };

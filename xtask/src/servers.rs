@@ -16,6 +16,7 @@ mod install;
 mod launch;
 mod nginx;
 mod ports;
+mod postgres;
 pub(crate) mod python;
 mod record;
 mod s3;
@@ -50,6 +51,11 @@ pub(crate) trait Server {
     /// The names of its ports.
     fn ports(&self) -> &'static [&'static str];
 
+    /// What the address of a port begins with.
+    fn scheme(&self, port: &str) -> &'static str {
+        if port == "tls" { "https" } else { "http" }
+    }
+
     /// Servers that must run before it, by name.
     fn needs(&self) -> &'static [&'static str] {
         &[]
@@ -75,9 +81,9 @@ pub(crate) trait Server {
 /// What a person may ask for.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Task {
-    /// Starts a server and leaves it running: nginx, haproxy, s3 or all
+    /// Starts a server and leaves it running: nginx, haproxy, s3, postgres or all
     Up {
-        /// nginx, haproxy, s3 or all
+        /// nginx, haproxy, s3, postgres or all
         name: String,
         /// How many symbols it serves
         #[arg(long, default_value_t = SYMBOLS)]
@@ -141,6 +147,7 @@ pub(crate) fn run(workspace: &Workspace, task: &Task) -> Result<()> {
 fn all(workspace: &Workspace, symbols: usize) -> Vec<Box<dyn Server>> {
     let mut all = providers(symbols);
     all.push(Box::new(s3::S3 { target: workspace.target().to_owned() }));
+    all.push(Box::new(postgres::Postgres));
     all
 }
 
@@ -232,11 +239,30 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<Running> {
 
 /// The same with another number of symbols.
 pub(crate) fn with_symbols(workspace: &Workspace, symbols: usize) -> Result<Running> {
+    let mut running = started(workspace, all(workspace, symbols))?;
+    for (program, package) in install::PROGRAMS {
+        if let Err(why) = install::program_present(program, package) {
+            running.lacks(program, why, Vec::new(), process::in_ci())?;
+        }
+    }
+    match python::ready(workspace) {
+        Ok(python) => running.python = Some(python),
+        Err(why) => running.lacks("python", why, vec![python::VARIABLE.to_owned()], process::in_ci())?,
+    }
+    Ok(running)
+}
+
+/// PostgreSQL alone.
+pub(crate) fn database(workspace: &Workspace) -> Result<Running> {
+    started(workspace, vec![Box::new(postgres::Postgres)])
+}
+
+fn started(workspace: &Workspace, servers: Vec<Box<dyn Server>>) -> Result<Running> {
     record::sweep(&record::root(workspace))?;
     let mut running = Running::none();
     let records = record::folder(workspace, &format!("test-{}", std::process::id()));
     let mut ports = Ports::default();
-    for server in all(workspace, symbols) {
+    for server in servers {
         let absent = server.needs().iter().find(|name| running.missing.iter().any(|(lost, _)| lost == *name));
         let found = match absent {
             Some(name) => Err(format!("it needs {name}")),
@@ -249,15 +275,6 @@ pub(crate) fn with_symbols(workspace: &Workspace, symbols: usize) -> Result<Runn
         let launched = launch::launch(server.as_ref(), &records, &ports, launch::Life::WithUs)?;
         ports.merge(&launched.record.ports);
         running.launched.push(launched);
-    }
-    for (program, package) in install::PROGRAMS {
-        if let Err(why) = install::program_present(program, package) {
-            running.lacks(program, why, Vec::new(), process::in_ci())?;
-        }
-    }
-    match python::ready(workspace) {
-        Ok(python) => running.python = Some(python),
-        Err(why) => running.lacks("python", why, vec![python::VARIABLE.to_owned()], process::in_ci())?,
     }
     Ok(running)
 }

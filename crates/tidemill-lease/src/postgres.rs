@@ -1,18 +1,23 @@
 //! Leases in a PostgreSQL server, shared by machines; time is the server's.
 
+mod dial;
+
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config as Address, NoTls, Row as SqlRow, Statement};
+use tokio_postgres::{Client, Row as SqlRow, Statement};
 
 use crate::error::{Cause, Error};
 use crate::lease::{Moment, Record};
 use crate::name::Name;
 use crate::schema::{self, Row};
 use crate::store::{Loaded, Page, Pending, Store};
+use dial::Dial;
 
 /// What leads from an empty schema to the newest; a step that was published never changes.
 const STEPS: [&str; schema::VERSION as usize] = [r#"
@@ -45,6 +50,10 @@ pub struct PostgresConfig {
     pub statement_timeout: Duration,
     /// The most names in the table. Default 65 536; writers that insert at the same moment may exceed it by their number.
     pub max_names: u64,
+    /// The authorities to trust, a PEM file such as `/etc/ssl/certs/ca-certificates.crt` (feature `tls`). With it the
+    /// connection is encrypted and the server's name verified, or it is not made. Default `None`: in the clear, for a Unix
+    /// socket, a loopback or a tunnel.
+    pub tls_roots: Option<PathBuf>,
 }
 
 impl Default for PostgresConfig {
@@ -54,6 +63,7 @@ impl Default for PostgresConfig {
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(3),
             max_names: 65_536,
+            tls_roots: None,
         }
     }
 }
@@ -64,7 +74,7 @@ impl Default for PostgresConfig {
 /// Terms are measured by the server's `clock_timestamp()`: keep it in step by slewing, and
 /// [`margin`](crate::Config::margin) above what it may jump. Epochs survive a failover only if the replica is synchronous.
 pub struct Postgres {
-    address: Address,
+    dial: Dial,
     config: PostgresConfig,
     turns: Semaphore,
     link: Mutex<State>,
@@ -82,6 +92,7 @@ struct Link {
     insert: Statement,
     update: Statement,
     page: Statement,
+    given_up: AtomicBool,
     task: JoinHandle<()>,
 }
 
@@ -93,22 +104,18 @@ impl Drop for Link {
 
 impl Postgres {
     /// Connects by a connection string such as `host=/run/postgresql user=tidemill dbname=tidemill` or
-    /// `postgresql://...`, and brings the schema up to date. The connection is not encrypted: reach a server on
-    /// another machine through a Unix socket or a tunnel. Starts a task that drives the connection.
+    /// `postgresql://...`, and brings the schema up to date. Starts a task that drives the connection.
     ///
     /// # Errors
-    /// `Config` for a string that cannot be read, `Unavailable` when the server cannot be reached, `Schema` when a
+    /// `Config` for a string or a file of roots that cannot be read, `Unavailable` when the server cannot be reached, `Schema` when a
     /// newer program wrote the tables.
     pub async fn connect(address: &str, config: PostgresConfig) -> Result<Self, Error> {
         if config.max_in_flight == 0 || config.max_in_flight > 1024 {
             return Err(Cause::Config { field: "max_in_flight", why: "must lie between 1 and 1024" }.into());
         }
-        let mut address: Address = address.parse().map_err(|_| {
-            Error::from(Cause::Config { field: "address", why: "is not a PostgreSQL connection string" })
-        })?;
-        address.connect_timeout(config.connect_timeout);
+        let dial = Dial::new(address, &config)?;
         let turns = Semaphore::new(config.max_in_flight);
-        let store = Self { address, config, turns, link: Mutex::new(State::Open(None)) };
+        let store = Self { dial, config, turns, link: Mutex::new(State::Open(None)) };
         store.link().await?;
         Ok(store)
     }
@@ -130,12 +137,12 @@ impl Postgres {
     async fn link(&self) -> Result<Arc<Link>, Error> {
         let mut state = self.link.lock().await;
         let State::Open(open) = &mut *state else { return Err(Cause::Closed.into()) };
-        if let Some(link) = open.as_ref().filter(|link| !link.client.is_closed()) {
+        if let Some(link) = open.as_ref().filter(|link| link.is_open()) {
             return Ok(link.clone());
         }
         *open = None;
         let limit = self.config.connect_timeout + self.config.statement_timeout;
-        let link = tokio::time::timeout(limit, Link::new(&self.address, &self.config))
+        let link = tokio::time::timeout(limit, Link::new(&self.dial, &self.config))
             .await
             .map_err(|late| Error::unavailable("connect to PostgreSQL", late))??;
         Ok(open.insert(Arc::new(link)).clone())
@@ -148,17 +155,20 @@ impl Postgres {
     ) -> Pending<'a, T> {
         Box::pin(async move {
             let _turn = self.turns.acquire().await.map_err(|_| Cause::Closed)?;
-            work(self.link().await?).await
+            let link = self.link().await?;
+            let waiting = Waiting(Some(link.clone()));
+            let answer = work(link).await;
+            waiting.answered();
+            answer
         })
     }
 }
 
 impl Link {
-    async fn new(address: &Address, config: &PostgresConfig) -> Result<Self, Error> {
+    async fn new(dial: &Dial, config: &PostgresConfig) -> Result<Self, Error> {
         let failed = |error| failed("connect to PostgreSQL", error);
-        let (client, connection) = address.connect(NoTls).await.map_err(failed)?;
-        // The caller of the operation that failed is told; here is nobody to tell.
-        let task = tokio::spawn(async move { drop(connection.await) });
+        let (client, wire) = dial.connect().await.map_err(failed)?;
+        let task = tokio::spawn(wire.drive());
         let mut guard = AbortOnDrop(Some(task));
         let session = format!(
             "SET statement_timeout = {}; SET synchronous_commit = on; SET application_name = 'tidemill-lease'",
@@ -186,7 +196,30 @@ impl Link {
         let update = client.prepare(update).await.map_err(failed)?;
         let page = client.prepare(&page).await.map_err(failed)?;
         let Some(task) = guard.0.take() else { return Err(Cause::Closed.into()) };
-        Ok(Self { client, load, insert, update, page, task })
+        Ok(Self { client, load, insert, update, page, given_up: AtomicBool::new(false), task })
+    }
+
+    fn is_open(&self) -> bool {
+        !self.given_up.load(Ordering::Relaxed) && !self.client.is_closed()
+    }
+}
+
+/// An operation that waits for its answer. Dropped before, as by a timeout, it ends the connection: a network that swallows
+/// everything keeps it open for ever, and the next operation must not wait for the same.
+struct Waiting(Option<Arc<Link>>);
+
+impl Waiting {
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(link) = &self.0 {
+            link.given_up.store(true, Ordering::Relaxed);
+            link.task.abort();
+        }
     }
 }
 

@@ -1,25 +1,27 @@
 //! The committer: gathers what all callers ask for into one transaction, and answers each when it is kept.
 
-use std::collections::HashMap;
+mod flight;
+mod shared;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Cause, Error, ErrorKind};
+use crate::error::{Cause, Error};
 use crate::id::{Owner, TaskId};
 use crate::memory::SWEEP;
-use crate::stats::Stats;
 use crate::store::{
     Answer, Batch, Beat, Claim, Claimed, Control, End, Finish, NewTask, Outcome, Placed, Pulse, Refusal,
     Store,
 };
 use crate::timestamp::Timestamp;
+use flight::{Flight, Flights, Kept, Replies, fly, patiently, watch};
+pub(crate) use shared::Shared;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -53,55 +55,6 @@ pub(crate) struct Wish {
     pub(crate) room: Arc<AtomicUsize>,
 }
 
-/// What the committer shares with its callers.
-#[derive(Default)]
-pub(crate) struct Shared {
-    stats: Mutex<Stats>,
-    waiting: AtomicUsize,
-    waiters: Mutex<HashMap<TaskId, Vec<oneshot::Sender<()>>>>,
-}
-
-impl Shared {
-    /// Locked by the committer once a transaction, and by whoever reads.
-    pub(crate) fn stats(&self) -> MutexGuard<'_, Stats> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Told once when a task ends in this process.
-    pub(crate) fn watch(&self, id: TaskId) -> oneshot::Receiver<()> {
-        let (tell, told) = oneshot::channel();
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = waiters.entry(id).or_default();
-        list.retain(|waiter| !waiter.is_closed());
-        list.push(tell);
-        self.waiting.store(waiters.len(), Ordering::Release);
-        told
-    }
-
-    /// Forgets waiters that have left.
-    pub(crate) fn unwatch(&self, id: TaskId) {
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(list) = waiters.get_mut(&id) {
-            list.retain(|waiter| !waiter.is_closed());
-            if list.is_empty() {
-                waiters.remove(&id);
-            }
-        }
-        self.waiting.store(waiters.len(), Ordering::Release);
-    }
-
-    fn tell(&self, id: TaskId) {
-        if self.waiting.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        for waiter in waiters.remove(&id).into_iter().flatten() {
-            _ = waiter.send(());
-        }
-        self.waiting.store(waiters.len(), Ordering::Release);
-    }
-}
-
 /// Ids are taken from the store so many at a time.
 const IDS: u64 = 1024;
 /// How often finished tasks are looked through for old ones.
@@ -126,30 +79,6 @@ pub(crate) struct Committer {
     next_poll: Option<Instant>,
     /// Operations in the last batch: so many callers may come again at once.
     expected: usize,
-}
-
-/// Who waits for the parts of a batch, in its order.
-#[derive(Default)]
-struct Replies {
-    enqueues: Vec<(usize, Reply<Vec<Placed>>)>,
-    finishes: Vec<Reply<Result<(), Refusal>>>,
-    kept: Vec<Kept>,
-    controls: Vec<Option<Reply<Answer>>>,
-    beats: Vec<(usize, Reply<Vec<Pulse>>)>,
-    claims: Vec<(Wish, oneshot::Sender<Vec<Claimed>>)>,
-}
-
-/// What the counts are kept by, of an end.
-struct Kept {
-    queue: String,
-    priority: crate::priority::Priority,
-}
-
-struct Flight {
-    batch: Arc<Batch>,
-    replies: Replies,
-    result: Result<Outcome, Error>,
-    tries: u64,
 }
 
 impl Committer {
@@ -183,7 +112,7 @@ impl Committer {
 
     pub(crate) async fn run(mut self) {
         let lanes = self.store.lanes().max(1);
-        let mut flights: JoinSet<Flight> = JoinSet::new();
+        let mut flights = Flights::default();
         let mut changed = watch(self.store.clone(), self.config.poll, 0);
         let mut open = true;
         loop {
@@ -191,7 +120,7 @@ impl Committer {
                 self.gather(&mut open).await;
                 if let Some((batch, replies)) = self.build().await {
                     let (store, patience) = (self.store.clone(), self.config.patience);
-                    flights.spawn(fly(store, batch, replies, patience));
+                    flights.push(fly(store, batch, replies, patience));
                     continue;
                 }
             }
@@ -201,11 +130,7 @@ impl Committer {
             let wake = self.wake();
             tokio::select! {
                 biased;
-                Some(flight) = flights.join_next(), if !flights.is_empty() => {
-                    if let Ok(flight) = flight {
-                        self.settle(flight);
-                    }
-                }
+                flight = flights.next(), if !flights.is_empty() => self.settle(flight),
                 op = self.inbox.recv(), if open && flights.len() < lanes => match op {
                     Some(op) => self.take(op),
                     None => open = false,
@@ -504,69 +429,6 @@ impl Wish {
             lease: self.lease,
         }
     }
-}
-
-impl Replies {
-    /// Tells everybody; wishes stand on.
-    fn fail(self, error: &Error) -> Vec<(Wish, oneshot::Sender<Vec<Claimed>>)> {
-        self.enqueues.into_iter().for_each(|(_, reply)| _ = reply.send(Err(error.share())));
-        self.finishes.into_iter().for_each(|reply| _ = reply.send(Err(error.share())));
-        self.controls.into_iter().flatten().for_each(|reply| _ = reply.send(Err(error.share())));
-        self.beats.into_iter().for_each(|(_, reply)| _ = reply.send(Err(error.share())));
-        self.claims
-    }
-}
-
-/// One batch until it is kept or patience ends. Claims are not asked for twice: what an answer that was lost gave away
-/// comes back when its lease ends.
-async fn fly(store: Arc<dyn Store>, batch: Batch, replies: Replies, patience: Duration) -> Flight {
-    let mut batch = Arc::new(batch);
-    let mut first = true;
-    let (result, tries) = patiently(patience, || {
-        if !std::mem::take(&mut first) {
-            Arc::make_mut(&mut batch).claim.iter_mut().for_each(|claim| claim.limit = 0);
-        }
-        store.commit(batch.clone())
-    })
-    .await;
-    Flight { batch, replies, result, tries }
-}
-
-/// Asks again while the store is not available, for so long; with the number of tries beyond the first.
-async fn patiently<'a, T>(
-    patience: Duration,
-    mut ask: impl FnMut() -> crate::store::Pending<'a, T>,
-) -> (Result<T, Error>, u64) {
-    let until = Instant::now() + patience;
-    let mut pause = Duration::from_millis(20);
-    let mut tries = 0;
-    loop {
-        match ask().await {
-            Err(error) if error.kind() == ErrorKind::Unavailable && Instant::now() + pause < until => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-                tries += 1;
-            }
-            result => return (result, tries),
-        }
-    }
-}
-
-type Watch = std::pin::Pin<Box<dyn Future<Output = u64> + Send>>;
-
-/// The next version of the store after `seen`, not sooner than after one `poll`.
-fn watch(store: Arc<dyn Store>, poll: Duration, seen: u64) -> Watch {
-    Box::pin(async move {
-        if seen != 0 {
-            tokio::time::sleep(poll).await;
-        }
-        loop {
-            match store.changed(poll, seen).await {
-                Ok(version) => return version,
-                Err(_) => tokio::time::sleep(poll).await,
-            }
-        }
-    })
 }
 
 /// What a caller is told whose committer is gone.

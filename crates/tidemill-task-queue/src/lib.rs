@@ -42,7 +42,7 @@
 //! - [`TaskQueue`]: enqueue, look, wait, cancel, replay, pause, cap groups, check. [`Worker`]: runs. [`Schedules`]: comes again.
 //! - [`Memory`]; `Sqlite` (feature `sqlite`) for the processes of a machine; `Postgres` (feature `postgres`) for machines.
 //! - `http` (feature `http`): the API for those who are not written in Rust.
-//! - [`store`] for a place of your own, [`rules`] for the decisions alone.
+//! - [`store`] for a place of your own, judged by [`conformance`]; [`rules`] for the decisions alone.
 //!
 //! # Bounds
 //! Names 128 bytes, payload and result 64 KiB ([`Config`]), 16 failures of 2 KiB a task, 512 operations a transaction,
@@ -51,9 +51,11 @@
 mod clock;
 mod committer;
 mod config;
+pub mod conformance;
 mod context;
 mod error;
 mod event;
+mod handle;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
@@ -86,13 +88,14 @@ pub use config::{Config, WorkerConfig};
 pub use context::Context;
 pub use error::{Error, ErrorKind, TaskError};
 pub use event::{Event, EventKind};
+pub use handle::Handle;
 pub use id::{MAX_NAME, Owner, TaskId, Token};
 pub use limit::{Limit, Rate};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::{Postgres, PostgresConfig};
 pub use priority::Priority;
-pub use queue::{Builder, Handle, TaskQueue};
+pub use queue::{Builder, TaskQueue};
 pub use record::{Failure, Filter, MAX_FAILURES, MAX_TEXT, Progress, Record, State};
 pub use retry::Backoff;
 pub use schedule::{MarketHours, Missed, Moment, Schedule, Scheduled, Scheduler, Schedules, When};

@@ -1,17 +1,18 @@
 //! Tasks in a PostgreSQL server, shared by machines; time is the server's.
 
 mod batch;
+mod dial;
 mod link;
 mod queries;
 mod rows;
 mod tables;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::Config as Address;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{Cause, Error};
@@ -21,6 +22,7 @@ use crate::record::{Filter, Record, State};
 use crate::schema::{integer, unsigned};
 use crate::store::{Batch, Depth, Outcome, Overview, Pending, ScheduleRow, Store};
 use crate::timestamp::Timestamp;
+use dial::Dial;
 use link::{Ears, Pool};
 use rows::get;
 
@@ -35,8 +37,14 @@ pub struct PostgresConfig {
     pub connect_timeout: Duration,
     /// How long the server may work on one statement, and a transaction of a dead process stays open. Default 10 s.
     pub statement_timeout: Duration,
+    /// How long the answer to a whole batch is waited for before its connection is given up. Default 15 s.
+    pub answer_timeout: Duration,
     /// After how long without a notification work is looked for anyway. Default 1 s.
     pub poll_behind: Duration,
+    /// The authorities to trust, a PEM file such as `/etc/ssl/certs/ca-certificates.crt` (feature `tls`). With it the
+    /// connection is encrypted and the server's name verified, or it is not made. Default `None`: in the clear, for a Unix
+    /// socket, a loopback or a tunnel.
+    pub tls_roots: Option<PathBuf>,
 }
 
 impl Default for PostgresConfig {
@@ -46,7 +54,9 @@ impl Default for PostgresConfig {
             lanes: 2,
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(15),
             poll_behind: Duration::from_secs(1),
+            tls_roots: None,
         }
     }
 }
@@ -65,11 +75,10 @@ pub struct Postgres {
 
 impl Postgres {
     /// Connects by a connection string such as `host=/run/postgresql user=tidemill dbname=tidemill` or
-    /// `postgresql://...`, and brings the schema up to date. The connection is not encrypted: reach a server on
-    /// another machine through a Unix socket or a tunnel. Starts a task for each connection, and one that listens.
+    /// `postgresql://...`, and brings the schema up to date. Starts a task for each connection, and one that listens.
     ///
     /// # Errors
-    /// `Config` for a string that cannot be read, `Unavailable` when the server cannot be reached, `Schema` when a
+    /// `Config` for a string or a file of roots that cannot be read, `Unavailable` when the server cannot be reached, `Schema` when a
     /// newer program wrote the tables.
     pub async fn connect(address: &str, config: PostgresConfig) -> Result<Self, Error> {
         if !(1..=100).contains(&config.max_connections) {
@@ -80,22 +89,24 @@ impl Postgres {
                 Cause::Config { field: "lanes", why: "must lie between 1 and `max_connections`" }.into()
             );
         }
-        let mut address: Address = address.parse().map_err(|_| {
-            Error::from(Cause::Config { field: "address", why: "is not a PostgreSQL connection string" })
-        })?;
-        address.connect_timeout(config.connect_timeout);
-        let pool = Arc::new(Pool::new(address.clone(), config.clone()));
-        pool.lend().await?.keep();
+        let dial = Dial::new(address, &config)?;
+        let pool = Arc::new(Pool::new(dial.clone(), config.clone()));
+        pool.with(async |_| Ok(())).await?;
         let ears = Ears::new();
-        let listener = Mutex::new(Some(tokio::spawn(ears.clone().listen(address))));
+        let listener = Mutex::new(Some(tokio::spawn(ears.clone().listen(dial, config.answer_timeout))));
         Ok(Self { pool, ears, listener, config })
     }
 
     fn read<'a, T: Send + 'a, F: Future<Output = Result<T, Error>> + Send + 'a>(
         &'a self,
-        work: impl FnOnce(link::Lent<'a>) -> F + Send + 'a,
+        work: impl FnOnce(Arc<link::Link>) -> F + Send + 'a,
     ) -> Pending<'a, T> {
-        Box::pin(async move { work(self.pool.lend().await?).await })
+        Box::pin(async move {
+            // A connection whose work did not end well is closed: behind it may be a network that swallows everything.
+            tokio::time::timeout(self.config.answer_timeout, self.pool.with(work))
+                .await
+                .map_err(|late| Error::unavailable("answer in time", late))?
+        })
     }
 }
 
@@ -113,27 +124,27 @@ impl Store for Postgres {
     }
 
     fn reserve(&self, count: u64) -> Pending<'_, u64> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("reserve ids", error);
-            let statement = lent.link()?.statement(queries::RESERVE).await.map_err(failed)?;
+            let statement = link.statement(queries::RESERVE).await.map_err(failed)?;
             // Two at once must not get the same: a lock for the length of the statement.
-            let client = &lent.link()?.client;
+            let client = &link.client;
             client
-                .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(8388355990441060717)")
+                .batch_execute(
+                    "BEGIN; SET LOCAL synchronous_commit = on; SELECT pg_advisory_xact_lock(8388355990441060717)",
+                )
                 .await
                 .map_err(failed)?;
             let row = client.query_one(&statement, &[&integer(count)]).await.map_err(failed)?;
             client.batch_execute("COMMIT").await.map_err(failed)?;
             let last: i64 = get(&row, 0)?;
-            lent.keep();
             Ok(unsigned(last).saturating_sub(count) + 1)
         })
     }
 
     fn commit(&self, batch: Arc<Batch>) -> Pending<'_, Outcome> {
-        self.read(move |lent| async move {
-            let outcome = batch::commit(lent.link()?, &batch).await?;
-            lent.keep();
+        self.read(move |link| async move {
+            let outcome = batch::commit(&link, &batch).await?;
             if batch.frees(&outcome) {
                 self.ears.tell();
             }
@@ -142,22 +153,21 @@ impl Store for Postgres {
     }
 
     fn get(&self, id: TaskId) -> Pending<'_, Option<Record>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("read the task", error);
             let text = format!(
                 "SELECT {} FROM tq_task WHERE id = $1 UNION ALL SELECT {} FROM tq_done WHERE id = $1",
                 queries::LIVE,
                 queries::FINISHED
             );
-            let rows = lent.link()?.client.query(&text, &[&integer(id.0)]).await.map_err(failed)?;
+            let rows = link.client.query(&text, &[&integer(id.0)]).await.map_err(failed)?;
             let record = rows.first().map(rows::record).transpose()?;
-            lent.keep();
             Ok(record)
         })
     }
 
     fn list(&self, filter: Filter) -> Pending<'_, Vec<Record>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("list the tasks", error);
             let before = filter.before.map_or(i64::MAX, |id| integer(id.0));
             let state = filter.state.map(|state| state.code() as i16);
@@ -174,32 +184,27 @@ impl Store for Postgres {
                 part(queries::FINISHED, "tq_done")
             );
             let page = integer(filter.page() as u64);
-            let client = &lent.link()?.client;
+            let client = &link.client;
             let rows = client
                 .query(&text, &[&before, &filter.queue, &filter.name, &state, &page])
                 .await
                 .map_err(failed)?;
-            let records = rows.iter().map(rows::record).collect();
-            lent.keep();
-            records
+            rows.iter().map(rows::record).collect()
         })
     }
 
     fn overview(&self) -> Pending<'_, Overview> {
-        self.read(move |lent| async move {
-            let overview = overview(&lent).await?;
-            lent.keep();
+        self.read(move |link| async move {
+            let overview = overview(&link).await?;
             Ok(overview)
         })
     }
 
     fn schedules(&self) -> Pending<'_, Vec<ScheduleRow>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let failed = |error| failed("read the schedules", error);
-            let rows = lent.link()?.client.query(queries::SCHEDULES, &[]).await.map_err(failed)?;
-            let schedules = rows.iter().map(rows::schedule).collect();
-            lent.keep();
-            schedules
+            let rows = link.client.query(queries::SCHEDULES, &[]).await.map_err(failed)?;
+            rows.iter().map(rows::schedule).collect()
         })
     }
 
@@ -208,7 +213,7 @@ impl Store for Postgres {
     }
 
     fn check(&self) -> Pending<'_, Vec<String>> {
-        self.read(move |lent| async move {
+        self.read(move |link| async move {
             let mut says = Vec::new();
             for (text, what) in [
                 ("SELECT count(*) FROM tq_task JOIN tq_done USING (id)", "tasks are both finished and not"),
@@ -231,21 +236,20 @@ impl Store for Postgres {
                 ),
             ] {
                 let failed = |error| failed("check the tables", error);
-                let row = lent.link()?.client.query_one(text, &[]).await.map_err(failed)?;
+                let row = link.client.query_one(text, &[]).await.map_err(failed)?;
                 let count: i64 = get(&row, 0)?;
                 if count > 0 {
                     says.push(format!("{count} {what}"));
                 }
             }
-            lent.keep();
             Ok(says)
         })
     }
 }
 
-async fn overview(lent: &link::Lent<'_>) -> Result<Overview, Error> {
+async fn overview(link: &link::Link) -> Result<Overview, Error> {
     let failed = |error| failed("count the tasks", error);
-    let client = &lent.link()?.client;
+    let client = &link.client;
     let mut overview = Overview::default();
     let text =
         "SELECT queue, state, priority, count(*), min(run_at) FROM tq_task GROUP BY queue, state, priority";

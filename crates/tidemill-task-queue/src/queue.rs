@@ -13,9 +13,10 @@ use crate::committer::{Committer, Ending, Op, Shared, Wish, closed};
 use crate::config::{Config, WorkerConfig};
 use crate::error::{Cause, Error};
 use crate::event::{Event, Listener};
+use crate::handle::Handle;
 use crate::id::{Owner, TaskId, check_name};
 use crate::limit::Limit;
-use crate::record::{Filter, Record, State};
+use crate::record::{Filter, Record};
 use crate::schedule::Schedules;
 use crate::stats::Stats;
 use crate::store::{
@@ -393,64 +394,5 @@ impl TaskQueue {
 impl fmt::Debug for TaskQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskQueue").field("config", &self.0.config).finish_non_exhaustive()
-    }
-}
-
-/// One task of a known kind.
-pub struct Handle<T> {
-    queue: TaskQueue,
-    id: TaskId,
-    kind: PhantomData<fn() -> T>,
-}
-
-impl<T: Task> Handle<T> {
-    /// Its id, for ever.
-    pub fn id(&self) -> TaskId {
-        self.id
-    }
-
-    /// All that is known of it.
-    ///
-    /// # Errors
-    /// `NotFound` when it was purged; `Unavailable`, `Schema`.
-    pub async fn record(&self) -> Result<Record, Error> {
-        self.queue.get(self.id).await?.ok_or_else(|| Cause::NotFound { id: self.id }.into())
-    }
-
-    /// Waits for its result.
-    ///
-    /// # Errors
-    /// `Failed` when it ended without one, `Timeout`, `Input` when the result is of another type, `Unavailable`.
-    pub async fn result(&self, timeout: Duration) -> Result<T::Output, Error> {
-        let record = self.queue.wait(self.id, timeout).await?;
-        if record.state != State::Done {
-            let why = record.failures.last().map(|failure| failure.error.clone());
-            let why = why.or(record.reason).unwrap_or_else(|| "nobody said why".to_owned());
-            return Err(Cause::Failed { id: self.id, state: record.state.as_str(), why }.into());
-        }
-        serde_json::from_str(record.result.as_deref().unwrap_or("null")).map_err(|source| {
-            let doing = "ended with a result of another type";
-            Cause::Payload { name: record.name, doing, source: Some(source) }.into()
-        })
-    }
-
-    /// Ends it if it waits, asks it to stop if it runs; says whether it has ended.
-    ///
-    /// # Errors
-    /// As [`TaskQueue::cancel`].
-    pub async fn cancel(&self) -> Result<bool, Error> {
-        self.queue.cancel(self.id).await
-    }
-}
-
-impl<T> Clone for Handle<T> {
-    fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), id: self.id, kind: PhantomData }
-    }
-}
-
-impl<T> fmt::Debug for Handle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handle").field(&self.id).finish()
     }
 }

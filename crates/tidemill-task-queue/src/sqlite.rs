@@ -160,6 +160,9 @@ impl Store for Sqlite {
 
     fn changed(&self, poll: Duration, seen: u64) -> Pending<'_, u64> {
         Box::pin(async move {
+            if seen != 0 {
+                tokio::time::sleep(poll).await;
+            }
             loop {
                 match self.version() {
                     Some(version) if version != seen => return Ok(version),

@@ -44,8 +44,9 @@ pub trait Store: Send + Sync + 'static {
     /// All schedules, by name.
     fn schedules(&self) -> Pending<'_, Vec<ScheduleRow>>;
 
-    /// Returns when somebody may have made tasks ready since the version `seen`, with the version that is; looks every
-    /// `poll` if nobody tells it. Never in a store that nobody shares. The first version is 0.
+    /// Returns when somebody may have made tasks ready since the version `seen`, with the version that is. A store that
+    /// nobody tells looks every `poll`, and not sooner than one after the last look. Never in a store that nobody shares.
+    /// The first version is 0.
     fn changed(&self, poll: Duration, seen: u64) -> Pending<'_, u64> {
         _ = (poll, seen);
         Box::pin(std::future::pending())
@@ -161,7 +162,8 @@ pub enum End {
     Dead(String, String),
     /// As was asked for.
     Cancelled,
-    /// It did not begin, or was cut off by a shutdown: given back after the delay, the attempt not counted.
+    /// It did not begin, or was cut off by a shutdown: given back after the delay, the attempt not counted; without a delay it
+    /// stands where it stood.
     Released(Duration),
 }
 
@@ -282,6 +284,8 @@ pub struct Batch {
     pub now: Timestamp,
     /// The clock was set back since the last batch: cut leases that end too late.
     pub set_back: bool,
+    /// It was asked for before, and no answer came: parts of it may be kept already.
+    pub again: bool,
     /// What a step of priority is worth.
     pub aging: Duration,
     /// Tasks to keep.
@@ -324,7 +328,7 @@ impl Batch {
 /// The answers to a [`Batch`], in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// By the store's clock.
+    /// By the store's clock; where nothing was swept, the batch's own will do.
     pub now: Timestamp,
     /// One for each enqueue.
     pub enqueued: Vec<Placed>,
@@ -340,7 +344,7 @@ pub struct Outcome {
     pub swept: Swept,
     /// When the next delayed task is due, if the batch swept or claimed.
     pub next_due: Option<Timestamp>,
-    /// Some group has caps, so that time alone may free a task.
+    /// Some group has caps, so that time alone may free a task; need not be told where every claim was given tasks.
     pub capped: bool,
 }
 

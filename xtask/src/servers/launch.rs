@@ -1,7 +1,7 @@
 //! Starting a server: a folder, free ports, a process that answers, a record.
 
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -99,22 +99,21 @@ pub(super) const OUTPUT: &str = "output.log";
 
 /// The process of a server: no stdin, its output in its folder, the folder's name among its arguments.
 pub(super) fn spawn(program: &Path, args: &[&str], dir: &Path) -> Result<Child> {
+    command(program, args, dir)?.spawn().with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// The same, not started yet.
+pub(super) fn command(program: &Path, args: &[&str], dir: &Path) -> Result<Command> {
     let output = std::fs::File::create(dir.join(OUTPUT))?;
-    std::process::Command::new(program)
-        .args(args)
-        .current_dir(dir)
-        .stdin(std::process::Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))
+    let mut command = Command::new(program);
+    command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    Ok(command)
 }
 
 fn variables(server: &dyn Server, dir: &Path, ports: &Ports) -> Vec<(String, String)> {
     let prefix = server.prefix();
-    let scheme = |name: &str| if name == "tls" { "https" } else { "http" };
     let by_port = ports.iter().map(|(name, port)| {
-        (format!("{prefix}_{}", name.to_uppercase()), format!("{}://127.0.0.1:{port}", scheme(name)))
+        (format!("{prefix}_{}", name.to_uppercase()), format!("{}://127.0.0.1:{port}", server.scheme(name)))
     });
     by_port.chain(server.extras(dir)).collect()
 }

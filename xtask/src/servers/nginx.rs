@@ -67,7 +67,8 @@ impl Server for Nginx {
     }
 }
 
-fn certificate(dir: &Path) -> Result<()> {
+/// A certificate for this machine's loopback and its key.
+pub(super) fn certificate(dir: &Path) -> Result<()> {
     std::fs::write(dir.join("cert.cnf"), CERTIFICATE)?;
     let mut command = Command::new("openssl");
     command.current_dir(dir).args([

@@ -116,6 +116,24 @@ fn providers_limit_count_and_end() {
 }
 
 #[test]
+fn a_database_starts_answers_and_ends() {
+    let scratch = tempfile::tempdir().unwrap();
+    if let Err(why) = postgres::Postgres.find() {
+        assert!(!process::in_ci(), "PostgreSQL is missing: {why}");
+        eprintln!("skipped: PostgreSQL is missing: {why}");
+        return;
+    }
+    let mut one = launch(&postgres::Postgres, scratch.path(), &Ports::default(), Life::WithUs).unwrap();
+    let variables: BTreeMap<_, _> = one.record.variables.iter().cloned().collect();
+    assert!(variables["TIDEMILL_TEST_POSTGRES"].contains("user=tidemill password="), "{variables:?}");
+    assert!(variables["TIDEMILL_TEST_POSTGRES_TCP"].starts_with("postgresql://127.0.0.1:"), "{variables:?}");
+    let certificate = std::fs::read_to_string(&variables["TIDEMILL_TEST_POSTGRES_CERT"]).unwrap();
+    assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+    one.stop().unwrap();
+    assert!(!one.record.is_alive() && !one.record.dir.exists());
+}
+
+#[test]
 fn a_pid_that_is_somebody_elses_is_left_alone() {
     let scratch = tempfile::tempdir().unwrap();
     let mut bystander = std::process::Command::new("sleep").arg("60").spawn().unwrap();

@@ -1,4 +1,5 @@
-//! What others' durable queues cost: apalis-sqlite as it comes, and SQLite with one transaction a step.
+//! What others' durable queues cost: apalis-sqlite, SQLite with one transaction a step, and a loop over PostgreSQL's
+//! `SKIP LOCKED` where `TIDEMILL_TEST_POSTGRES` holds a connection string.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use apalis::prelude::*;
-use apalis_sqlite::{Config, SqlitePool, SqliteStorage};
+use apalis_sqlite::{Config, SqliteConnectOptions, SqlitePoolOptions, SqliteStorage};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
@@ -28,24 +29,28 @@ struct Nothing {
     text: String,
 }
 
+/// A way to bring all tasks from enqueue to done, in a folder of its own.
+type Way = fn(&Runtime, &Path) -> Outcome<Duration>;
+
 fn main() -> Outcome<()> {
     let rounds = Rounds::from_args(5).count();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let case = format!("SQLite, {SUBMITTERS} submitters, fsync on, enqueue to done");
-    for rival in ["apalis-sqlite", "one transaction per step"] {
+    let ways: [(&str, Way); 3] = [
+        ("apalis-sqlite", |runtime, dir| runtime.block_on(apalis(dir, "FULL"))),
+        ("apalis-sqlite that waits for no disk", |runtime, dir| runtime.block_on(apalis(dir, "OFF"))),
+        ("one transaction per step", steps),
+    ];
+    for (rival, way) in ways {
         let (mut rates, mut cpu) = (Samples::new(), Samples::new());
         for round in 0..=rounds {
             let dir = tempfile::tempdir()?;
             let mut wall = Ok(Duration::ZERO);
-            let used = Clock::ProcessCpu.time(|| {
-                wall = match rival {
-                    "apalis-sqlite" => runtime.block_on(apalis(dir.path())),
-                    _ => steps(&runtime, dir.path()),
-                }
-            });
+            let used = Clock::ProcessCpu.time(|| wall = way(&runtime, dir.path()));
+            let wall = wall?;
             // The first one warms up.
             if round > 0 {
-                rates.push(TASKS as f64 / wall?.as_secs_f64());
+                rates.push(TASKS as f64 / wall.as_secs_f64());
                 cpu.push(used.as_secs_f64() * 1e6 / TASKS as f64);
             }
         }
@@ -58,14 +63,24 @@ fn main() -> Outcome<()> {
             .theirs(&cpu)
             .emit()?;
     }
-    Ok(())
+    match std::env::var("TIDEMILL_TEST_POSTGRES") {
+        Ok(address) => runtime.block_on(skip_locked::measure(&address, rounds)),
+        Err(_) => {
+            println!("PostgreSQL is not measured: TIDEMILL_TEST_POSTGRES holds no connection string");
+            Ok(())
+        }
+    }
 }
 
-/// As its README shows it, with a larger batch; its own setup sets `synchronous = OFF`, so it waits for no disk.
-async fn apalis(dir: &Path) -> Outcome<Duration> {
-    let url = format!("sqlite://{}?mode=rwc", dir.join("apalis.db").display());
-    let pool = SqlitePool::connect(&url).await?;
-    SqliteStorage::setup(&pool).await?;
+/// Its worker looks for work when it begins and then with its heartbeat, every 30 s; so it is told to look every
+/// millisecond, which is faster than its hook into the connection. Its own setup says `synchronous = OFF` to one
+/// connection of the pool, so the pool that works is another one, and all of its connections are told the same.
+async fn apalis(dir: &Path, synchronous: &'static str) -> Outcome<Duration> {
+    let file = SqliteConnectOptions::new().filename(dir.join("apalis.db")).create_if_missing(true);
+    let setup = SqlitePoolOptions::new().connect_with(file.clone()).await?;
+    SqliteStorage::setup(&setup).await?;
+    setup.close().await;
+    let pool = SqlitePoolOptions::new().connect_with(file.pragma("synchronous", synchronous)).await?;
     let config = Config::default().queue("bench").batch_size(200);
     let storage: SqliteStorage<Nothing> = SqliteStorage::new(&pool).with_config(config);
     static LEFT: AtomicU64 = AtomicU64::new(0);
@@ -77,9 +92,10 @@ async fn apalis(dir: &Path) -> Outcome<Duration> {
         }
         Ok(())
     }
-    let worker = WorkerBuilder::new("bench").backend(storage.clone()).concurrency(WORKERS).build(run);
+    let polled = storage.clone().poll_with_interval(Duration::from_millis(1));
+    let worker = WorkerBuilder::new("bench").backend(polled).concurrency(WORKERS).build(run);
     let begun = Instant::now();
-    let worker = tokio::spawn(async move { worker.run().await });
+    let mut worker = tokio::spawn(async move { worker.run().await });
     let mut submitters = tokio::task::JoinSet::new();
     for _ in 0..SUBMITTERS {
         let mut storage = storage.clone();
@@ -93,9 +109,19 @@ async fn apalis(dir: &Path) -> Outcome<Duration> {
     while let Some(submitted) = submitters.join_next().await {
         submitted??;
     }
-    DONE.notified().await;
+    tokio::select! {
+        () = DONE.notified() => {}
+        ended = &mut worker => {
+            ended??;
+            return Err("its worker ended before its tasks".into());
+        }
+        () = tokio::time::sleep(Duration::from_secs(120)) => {
+            return Err(format!("{} tasks are not done after two minutes", LEFT.load(Ordering::SeqCst)).into());
+        }
+    }
     let wall = begun.elapsed();
     worker.abort();
+    _ = worker.await;
     pool.close().await;
     Ok(wall)
 }
@@ -185,4 +211,90 @@ fn end(sql: &Connection, id: i64) -> rusqlite::Result<()> {
     sql.prepare_cached("UPDATE task SET state = 3, result = '1' WHERE id = ?1 AND state = 2")?
         .execute(params![id])?;
     Ok(())
+}
+
+/// What one writes by hand over PostgreSQL: enqueue a batch, claim a batch, end a batch, each on disk before the next.
+mod skip_locked {
+    use std::time::Instant;
+
+    use tidemill_measure::{Better, Row, Samples, UnitKind};
+    use tokio_postgres::{Client, NoTls, Statement};
+
+    use super::Outcome;
+
+    struct Loop {
+        client: Client,
+        enqueue: Statement,
+        claim: Statement,
+        end: Statement,
+    }
+
+    pub(super) async fn measure(address: &str, rounds: u32) -> Outcome<()> {
+        let looped = Loop::new(address).await?;
+        for (rival, batch, cycles) in
+            [("a SKIP LOCKED loop, 32 at a time", 32, 40), ("a SKIP LOCKED loop, one at a time", 1, 200)]
+        {
+            let mut rates = Samples::new();
+            for round in 0..=rounds {
+                let begun = Instant::now();
+                for _ in 0..cycles {
+                    looped.cycle(batch).await?;
+                }
+                // The first one warms up.
+                if round > 0 {
+                    rates.push((cycles * batch) as f64 / begun.elapsed().as_secs_f64());
+                }
+            }
+            let case = "PostgreSQL, batches of 32, enqueue to done";
+            for case in [case.to_owned(), format!("{case}, one caller, each step after the other")] {
+                Row::new("task-queue", &case, "tasks/s", UnitKind::Wall, Better::Higher)
+                    .rival(rival)
+                    .theirs(&rates)
+                    .emit()?;
+            }
+        }
+        looped.client.batch_execute("DROP SCHEMA rival CASCADE").await?;
+        Ok(())
+    }
+
+    impl Loop {
+        async fn new(address: &str) -> Outcome<Self> {
+            let (client, connection) = tokio_postgres::connect(address, NoTls).await?;
+            drop(tokio::spawn(connection));
+            client
+                .batch_execute(
+                    "DROP SCHEMA IF EXISTS rival CASCADE; CREATE SCHEMA rival; SET search_path = rival; \
+                     CREATE TABLE task (id BIGSERIAL PRIMARY KEY, state SMALLINT NOT NULL DEFAULT 0, priority SMALLINT NOT NULL, \
+                     run_at TIMESTAMPTZ NOT NULL DEFAULT now(), attempt INTEGER NOT NULL DEFAULT 0, lease_until TIMESTAMPTZ, \
+                     payload TEXT NOT NULL, result TEXT); \
+                     CREATE INDEX ready ON task (priority, run_at, id) WHERE state = 0",
+                )
+                .await?;
+            let enqueue = client
+                .prepare("INSERT INTO task (priority, payload) SELECT 1, p FROM unnest($1::TEXT[]) p")
+                .await?;
+            let claim = client
+                .prepare(
+                    "UPDATE task SET state = 2, attempt = attempt + 1, lease_until = now() + interval '60 s' WHERE id IN \
+                     (SELECT id FROM task WHERE state = 0 AND run_at <= now() ORDER BY priority, run_at, id LIMIT $1 \
+                     FOR UPDATE SKIP LOCKED) RETURNING id, payload, attempt",
+                )
+                .await?;
+            let end = client
+                .prepare("UPDATE task SET state = 3, result = '1' WHERE id = ANY($1) AND state = 2")
+                .await?;
+            Ok(Self { client, enqueue, claim, end })
+        }
+
+        async fn cycle(&self, batch: usize) -> Outcome<()> {
+            let payloads = vec![format!("{{\"n\":1,\"text\":\"{}\"}}", "x".repeat(180)); batch];
+            self.client.execute(&self.enqueue, &[&payloads]).await?;
+            let claimed = self.client.query(&self.claim, &[&(batch as i64)]).await?;
+            let ids: Vec<i64> = claimed.iter().map(|row| row.get(0)).collect();
+            if self.client.execute(&self.end, &[&ids]).await? != batch as u64 {
+                return Err("the loop lost a task".into());
+            }
+            Ok(())
+        }
+    }
 }

@@ -5,7 +5,10 @@
 mod cluster;
 mod conformance;
 mod keeper;
+mod partition;
 mod postgres;
+mod proxy;
 mod sqlite;
 mod stopped;
 mod takeover;
+mod tls;

@@ -1,98 +1,86 @@
 //! Connections: a bounded pool that is filled on demand, and one that listens.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
-use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Config as Address, NoTls, Statement};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_postgres::{AsyncMessage, Client, Statement};
 
+use super::dial::{Dial, Wire};
 use super::{PostgresConfig, failed, tables};
 use crate::error::{Cause, Error};
 
 /// Connections that are made when they are needed and kept.
 pub(super) struct Pool {
-    address: Address,
+    dial: Dial,
     config: PostgresConfig,
     permits: Semaphore,
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<Vec<(Arc<Link>, Wire)>>,
 }
 
 /// One connection with its statements.
 pub(super) struct Link {
     pub(super) client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
-    task: JoinHandle<()>,
+    /// Whether its next plain batch waits for no disk, by the session's setting.
+    pub(super) soft: AtomicBool,
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A connection of the pool; given back only by [`keep`](Self::keep), so that one left in the middle is closed.
-pub(super) struct Lent<'a> {
-    pool: &'a Pool,
-    link: Option<Link>,
-    _permit: SemaphorePermit<'a>,
-}
+/// The hot table is empty at one moment and full at the next, so no statistics describe it, and a plan that was made when
+/// it was empty reads all of it when it is full. Every hot statement has its index: nothing else may be planned, and once.
+const PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; \
+    SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off";
 
 impl Pool {
-    pub(super) fn new(address: Address, config: PostgresConfig) -> Self {
-        Self { address, permits: Semaphore::new(config.max_connections), config, idle: Mutex::default() }
+    pub(super) fn new(dial: Dial, config: PostgresConfig) -> Self {
+        Self { dial, permits: Semaphore::new(config.max_connections), config, idle: Mutex::default() }
     }
 
-    pub(super) async fn lend(&self) -> Result<Lent<'_>, Error> {
-        let permit = self.permits.acquire().await.map_err(|_| Error::from(Cause::Closed))?;
+    /// Work with a connection of its own, which is kept for others if the work ends well. The connection is driven here, by
+    /// whoever waits for it: a task of its own would have to be woken for each question and each answer.
+    pub(super) async fn with<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        work: impl FnOnce(Arc<Link>) -> F,
+    ) -> Result<T, Error> {
+        let _permit = self.permits.acquire().await.map_err(|_| Error::from(Cause::Closed))?;
         let known = loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match idle {
-                Some(link) if link.client.is_closed() => {}
-                link => break link,
+            let Some((link, mut wire)) = idle else { break None };
+            if wire.is_open().await {
+                break Some((link, wire));
             }
         };
-        let link = match known {
-            Some(link) => link,
+        let (link, mut wire) = match known {
+            Some(known) => known,
             None => self.connect().await?,
         };
-        Ok(Lent { pool: self, link: Some(link), _permit: permit })
+        let done = wire.drive(work(link.clone())).await?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((link, wire));
+        Ok(done)
     }
 
-    async fn connect(&self) -> Result<Link, Error> {
+    async fn connect(&self) -> Result<(Arc<Link>, Wire), Error> {
         let work = async {
             let failed = |error| failed("connect to PostgreSQL", error);
-            let (client, connection) = self.address.connect(NoTls).await.map_err(failed)?;
-            // The caller of the operation that failed is told; here is nobody to tell.
-            let task = tokio::spawn(async move { drop(connection.await) });
-            let link = Link { client, statements: Mutex::default(), task };
+            let (client, mut wire) = self.dial.connect().await.map_err(failed)?;
+            let link = Link { client, statements: Mutex::default(), soft: AtomicBool::new(false) };
             let session = format!(
                 "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
-                 SET synchronous_commit = on; SET application_name = 'tidemill-task-queue'",
+                 SET synchronous_commit = on; SET application_name = 'tidemill-task-queue'; {PLANS}",
                 self.config.statement_timeout.as_millis().max(1)
             );
-            link.client.batch_execute(&session).await.map_err(failed)?;
-            tables::migrate(&link.client).await?;
-            Ok(link)
+            let settled = async {
+                link.client.batch_execute(&session).await.map_err(failed)?;
+                tables::migrate(&link.client).await
+            };
+            wire.drive(settled).await?;
+            Ok((Arc::new(link), wire))
         };
         let limit = self.config.connect_timeout + self.config.statement_timeout;
         let late = |late| Error::unavailable("connect to PostgreSQL", late);
         tokio::time::timeout(limit, work).await.map_err(late)?
-    }
-}
-
-impl Lent<'_> {
-    pub(super) fn link(&self) -> Result<&Link, Error> {
-        self.link.as_ref().ok_or_else(|| Cause::Closed.into())
-    }
-
-    /// The transaction is over: others may have the connection.
-    pub(super) fn keep(mut self) {
-        if let Some(link) = self.link.take().filter(|link| !link.client.is_closed()) {
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
-        }
     }
 }
 
@@ -138,10 +126,10 @@ impl Ears {
     }
 
     /// Until the store is gone: a lost connection is made anew.
-    pub(super) async fn listen(self: Arc<Self>, address: Address) {
+    pub(super) async fn listen(self: Arc<Self>, dial: Dial, patience: Duration) {
         let mut pause = Duration::from_millis(50);
         loop {
-            if self.hear(&address).await.is_ok() {
+            if self.hear(&dial, patience).await.is_ok() {
                 pause = Duration::from_millis(50);
             }
             tokio::time::sleep(pause).await;
@@ -150,12 +138,12 @@ impl Ears {
     }
 
     /// Until the connection is lost.
-    async fn hear(&self, address: &Address) -> Result<(), tokio_postgres::Error> {
-        let (client, mut connection) = address.connect(NoTls).await?;
+    async fn hear(&self, dial: &Dial, patience: Duration) -> Result<(), tokio_postgres::Error> {
+        let (client, mut wire) = dial.connect().await?;
         let mine = AtomicI32::new(0);
         let hear = async {
             // A notification of our own comes back with our own process number.
-            while let Some(message) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            while let Some(message) = wire.message().await {
                 match message {
                     Ok(AsyncMessage::Notification(said))
                         if said.process_id() != mine.load(Ordering::Relaxed) =>
@@ -175,7 +163,9 @@ impl Ears {
             self.version.send_modify(|version| *version += 1);
             loop {
                 self.wake.notified().await;
-                client.batch_execute("NOTIFY tidemill_task_queue").await?;
+                let said = client.batch_execute("NOTIFY tidemill_task_queue");
+                let Ok(said) = tokio::time::timeout(patience, said).await else { return Ok(()) };
+                said?;
                 tokio::time::sleep(BREATH).await;
             }
             #[expect(unreachable_code, reason = "it names the type of the error")]

@@ -3,6 +3,15 @@
 pub(super) const FACTS: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT, \
     (SELECT coalesce(array_agg(queue), '{}') FROM tq_paused), (SELECT count(*) FROM tq_limit)";
 
+/// What is done in one round trip cannot be given the server's time, so it takes that of the begin of its transaction.
+macro_rules! begun {
+    () => {
+        "(extract(epoch FROM now()) * 1000000)::BIGINT"
+    };
+}
+
+pub(super) const CAPPED: &str = "SELECT EXISTS (SELECT 1 FROM tq_limit)";
+
 pub(super) const RESERVE: &str = "SELECT setval('tq_next', nextval('tq_next') + $1 - 1)";
 
 /// A transaction that was answered by silence may come again: what has moved out already must not come back.
@@ -15,18 +24,32 @@ pub(super) const INSERT: &str = "INSERT INTO tq_task (id, state, queue, rank, to
     AS n (id, state, queue, rank, name, version, priority, run_at, max_retries, timeout_ms, unique_key, grp, gate, payload) \
     WHERE NOT EXISTS (SELECT 1 FROM tq_done WHERE tq_done.id = n.id) ON CONFLICT DO NOTHING RETURNING id";
 
+/// Tasks of no group and no key that may run at once, and that were not sent before: nothing can be in their way.
+pub(super) const INSERT_PLAIN: &str = concat!(
+    "INSERT INTO tq_task (id, state, queue, rank, token, attempt, name, version, priority, run_at, max_retries, timeout_ms, \
+     cancel, enqueued_at, payload) SELECT n.id, 0, n.queue, b.now + n.priority * $8::BIGINT, 0, 0, n.name, n.version, \
+     n.priority, b.now, n.max_retries, n.timeout_ms, false, b.now, n.payload FROM (SELECT ",
+    begun!(),
+    " AS now) b, unnest($1::BIGINT[], $2::TEXT[], $3::TEXT[], $4::INTEGER[], $5::SMALLINT[], $6::INTEGER[], $7::BIGINT[], \
+     $9::TEXT[]) AS n (id, queue, name, version, priority, max_retries, timeout_ms, payload)"
+);
+
 pub(super) const HOLDER: &str = "SELECT id FROM tq_task WHERE name = $1 AND unique_key = $2";
 
 /// Runs that end move out.
-pub(super) const END_RUNS: &str = "WITH f AS (SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::SMALLINT[], \
+pub(super) const END_RUNS: &str = concat!(
+    "WITH f AS (SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::SMALLINT[], \
     $5::TEXT[], $6::TEXT[], $7::TEXT[]) AS f (id, token, owner, state, result, reason, failures)), \
     gone AS (DELETE FROM tq_task t USING f WHERE t.id = f.id AND t.state = 2 AND t.token = f.token AND t.owner = f.owner \
     RETURNING t.*, f.state AS ended, f.result, f.reason, coalesce(f.failures, t.failures) AS history) \
     INSERT INTO tq_done (id, state, finished_at, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
     unique_key, grp, cancel, enqueued_at, started_at, token, owner, fraction, message, failures, reason, payload, result) \
-    SELECT id, ended, $8, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, unique_key, grp, \
+    SELECT id, ended, coalesce($8, ",
+    begun!(),
+    "), queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, unique_key, grp, \
     cancel, enqueued_at, started_at, token, owner, fraction, message, history, reason, payload, result \
-    FROM gone RETURNING id, token";
+    FROM gone RETURNING id, token"
+);
 
 /// One unfinished task moves out.
 pub(super) const BURY: &str = "WITH gone AS (DELETE FROM tq_task WHERE id = $1 RETURNING *) \
@@ -38,14 +61,18 @@ pub(super) const BURY: &str = "WITH gone AS (DELETE FROM tq_task WHERE id = $1 R
 pub(super) const RUN: &str = "SELECT attempt, priority, cancel, failures FROM tq_task \
     WHERE id = $1 AND state = 2 AND token = $2 AND owner = $3 FOR UPDATE";
 
-pub(super) const WAIT: &str = "UPDATE tq_task SET state = $2, rank = $3, run_at = $4, attempt = $5, \
-    failures = coalesce($6, failures), lease_until = NULL WHERE id = $1";
+pub(super) const WAIT: &str = "UPDATE tq_task SET state = $2, rank = CASE WHEN $7 THEN least(rank, $3) ELSE $3 END, \
+    run_at = $4, attempt = $5, failures = coalesce($6, failures), lease_until = NULL WHERE id = $1";
 
-pub(super) const BEAT: &str = "UPDATE tq_task t SET lease_until = $6 + f.lease, lease_us = f.lease, \
+pub(super) const BEAT: &str = concat!(
+    "UPDATE tq_task t SET lease_until = coalesce($6, ",
+    begun!(),
+    ") + f.lease, lease_us = f.lease, \
     fraction = coalesce(f.fraction, t.fraction), message = coalesce(f.message, t.message) \
     FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::BIGINT[], $5::DOUBLE PRECISION[], $7::TEXT[]) \
     AS f (id, token, owner, lease, fraction, message) \
-    WHERE t.id = f.id AND t.state = 2 AND t.token = f.token AND t.owner = f.owner RETURNING t.id, t.cancel";
+    WHERE t.id = f.id AND t.state = 2 AND t.token = f.token AND t.owner = f.owner RETURNING t.id, t.cancel"
+);
 
 pub(super) const DUE: &str = "UPDATE tq_task t SET state = 0, rank = t.run_at + t.priority * $2::BIGINT \
     FROM (SELECT id FROM tq_task WHERE state = 1 AND run_at <= $1 ORDER BY run_at, id LIMIT $3 \
@@ -65,22 +92,24 @@ macro_rules! claimed {
 
 macro_rules! started {
     () => {
-        "UPDATE tq_task t SET state = 2, token = greatest(t.token + 1, $1), owner = $2, lease_until = $1 + $3, \
-         lease_us = $3, started_at = $1, attempt = t.attempt + 1 "
+        "UPDATE tq_task t SET state = 2, token = greatest(t.token + 1, b.now), owner = $2, lease_until = b.now + $3, \
+         lease_us = $3, started_at = b.now, attempt = t.attempt + 1 FROM (SELECT coalesce($1, "
     };
 }
 
-/// The first tasks of one queue that no cap holds back and nobody else is about to take.
+/// The first tasks of one queue that no cap holds back and nobody else is about to take; none while any group has a cap.
 pub(super) const CLAIM_FIRST: &str = concat!(
     started!(),
-    "FROM (SELECT id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $4 ORDER BY rank, id LIMIT $5 \
-     FOR UPDATE SKIP LOCKED) c WHERE t.id = c.id RETURNING ",
+    begun!(),
+    ") AS now) b, (SELECT id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $4 \
+     AND NOT EXISTS (SELECT 1 FROM tq_paused WHERE queue = $4) AND NOT EXISTS (SELECT 1 FROM tq_limit) \
+     ORDER BY rank, id LIMIT $5 FOR UPDATE SKIP LOCKED) c WHERE t.id = c.id RETURNING ",
     claimed!()
 );
 
 /// Tasks that were chosen and locked before.
 pub(super) const CLAIM_CHOSEN: &str =
-    concat!(started!(), "WHERE t.id = ANY($4) AND t.state = 0 RETURNING ", claimed!());
+    concat!(started!(), begun!(), ") AS now) b WHERE t.id = ANY($4) AND t.state = 0 RETURNING ", claimed!());
 
 pub(super) const FREE: &str = "SELECT rank, id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $1 \
     ORDER BY rank, id LIMIT $2 FOR UPDATE SKIP LOCKED";

@@ -6,6 +6,9 @@ pub(super) const INSERT: &str = "INSERT INTO tq_task (id, state, queue, rank, to
     priority, run_at, max_retries, timeout_ms, unique_key, grp, gate, cancel, enqueued_at, payload) \
     VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, ?14, ?15) ON CONFLICT DO NOTHING";
 
+/// What a batch that is asked for again has kept may have ended since.
+pub(super) const ENDED: &str = "SELECT 1 FROM tq_done WHERE id = ?1";
+
 pub(super) const HOLDER: &str = "SELECT id FROM tq_task WHERE name = ?1 AND unique_key = ?2";
 
 /// The first tasks of one queue that no cap holds back, at once.
@@ -60,8 +63,8 @@ pub(super) const FORGET: &str = "DELETE FROM tq_task WHERE id = ?1";
 pub(super) const RUN: &str = "SELECT attempt, priority, cancel, failures FROM tq_task WHERE id = ?1 AND state = 2 AND token = ?2 AND owner = ?3";
 
 /// Back to waiting; `?2` to `?4` are state, rank and time.
-pub(super) const WAIT: &str = "UPDATE tq_task SET state = ?2, rank = ?3, run_at = ?4, attempt = ?5, failures = ?6, \
-    lease_until = NULL WHERE id = ?1";
+pub(super) const WAIT: &str = "UPDATE tq_task SET state = ?2, rank = CASE WHEN ?7 THEN min(rank, ?3) ELSE ?3 END, \
+    run_at = ?4, attempt = ?5, failures = ?6, lease_until = NULL WHERE id = ?1";
 
 pub(super) const WAKE: &str = "UPDATE tq_task SET state = 0, rank = ?2 WHERE id = ?1";
 

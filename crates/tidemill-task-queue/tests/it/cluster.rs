@@ -41,6 +41,10 @@ impl Cluster {
         format!("host={} user=tidemill dbname=postgres", self.dir.path().display())
     }
 
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
     /// As a power cut: no checkpoint, no farewell.
     pub(crate) fn kill(&mut self) {
         let Some(mut server) = self.server.take() else { return };
