@@ -1,0 +1,1 @@
+//! What is served of metrics, history and health.

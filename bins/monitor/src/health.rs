@@ -1,0 +1,1 @@
+//! The judge: vitals of each round against limits and what is usual.

@@ -1,0 +1,1 @@
+//! What was: a ring per series, and tiers on the disk.

@@ -1,0 +1,1 @@
+//! Availability: probes, uptime, outages, error budget.

@@ -1,0 +1,1 @@
+//! Puts a monitor together and lets it run.

@@ -1,0 +1,1 @@
+//! Knobs of a target, moved on evidence.

@@ -1,0 +1,1 @@
+//! Asks every target each round: this host, Prometheus endpoints, custom and business metrics.
