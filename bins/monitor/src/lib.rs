@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod api;
 pub mod args;
+pub mod client;
 pub mod config;
 pub mod doctor;
 pub mod entry;
