@@ -14,7 +14,7 @@ use super::silence::{NewSilence, Silence};
 use super::standing::{Key, Standing};
 use super::value::{Asked, Meters};
 use super::{POOR_ROUNDS, standing};
-use crate::series::Round;
+use crate::series::{Reading, Round};
 
 /// Rounds of a target without a series before its alert is over.
 const GONE: u32 = 5;
@@ -105,10 +105,15 @@ impl Engine {
 
     /// Looks at one target's round.
     pub fn step(&mut self, now_ms: i64, round: &Round) -> Vec<Event> {
+        self.step_with(now_ms, round, &[])
+    }
+
+    /// The same, with values that were computed of it: they count as if the target had told them.
+    pub fn step_with(&mut self, now_ms: i64, round: &Round, derived: &[Reading]) -> Vec<Event> {
         let mut events = Vec::new();
         self.rounds += 1;
         self.stats.rounds += 1;
-        let asked = Asked::of(round, &self.names);
+        let asked = Asked::of(round.readings.iter().chain(derived), &self.names);
         let mut poor = !round.is_up();
         for at in 0..self.rules.len() {
             let rule = &self.rules[at];

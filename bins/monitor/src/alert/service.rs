@@ -37,6 +37,9 @@ pub(super) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// The value of a variable.
 type LookUp = Box<dyn Fn(&str) -> Option<String> + Send>;
 
+/// What is computed of a round.
+type Derive = Box<dyn Fn(&Round) -> Vec<Reading> + Send + Sync>;
+
 /// Puts alerting together.
 pub struct Builder {
     config: Config,
@@ -47,6 +50,7 @@ pub struct Builder {
     events: Events,
     clock: Clock,
     began: String,
+    derive: Derive,
 }
 
 /// Alerting that runs. Dropped, it stops at once; what was not delivered is at the next start.
@@ -67,6 +71,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) keep_trying: Duration,
     events: Events,
+    derive: Derive,
     wake: BTreeMap<String, Arc<Notify>>,
     pub(super) dirty: AtomicBool,
     pub(super) delivered: AtomicU64,
@@ -101,6 +106,7 @@ impl Builder {
             events,
             clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
             began: String::new(),
+            derive: Box::new(|_| Vec::new()),
         }
     }
 
@@ -129,6 +135,13 @@ impl Builder {
     #[must_use]
     pub fn began(mut self, words: &str) -> Self {
         words.clone_into(&mut self.began);
+        self
+    }
+
+    /// What is computed of a target's round and looked at with it: its mean response, its share of errors.
+    #[must_use]
+    pub fn derive(mut self, derive: impl Fn(&Round) -> Vec<Reading> + Send + Sync + 'static) -> Self {
+        self.derive = Box::new(derive);
         self
     }
 
@@ -167,6 +180,7 @@ impl Builder {
             clock: self.clock,
             keep_trying: config.keep_trying,
             events: self.events,
+            derive: self.derive,
             wake,
             dirty: AtomicBool::new(true),
             delivered: AtomicU64::new(0),
@@ -274,9 +288,10 @@ pub(super) async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
 
 impl Shared {
     async fn step(&self, round: &Round) {
+        let derived = (self.derive)(round);
         let mut inner = self.inner.lock().await;
         let dropped = inner.engine.stats().dropped;
-        let events = inner.engine.step(round.at_ms, round);
+        let events = inner.engine.step_with(round.at_ms, round, &derived);
         if inner.engine.stats().dropped > dropped {
             self.error("series");
         }

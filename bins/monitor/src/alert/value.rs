@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::matcher::{Labels, like};
 use super::rule::{Fold, Kind, Rule};
-use crate::series::{self, Reading, Round, Series};
+use crate::series::{self, Reading, Series};
 
 /// Points that one meter keeps for a window.
 const POINTS: usize = 128;
@@ -36,9 +36,9 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// Looks at every reading once.
-    pub(super) fn of(round: &'a Round, names: &HashMap<String, ()>) -> Self {
+    pub(super) fn of(readings: impl Iterator<Item = &'a Reading>, names: &HashMap<String, ()>) -> Self {
         let mut by_name: HashMap<&str, Vec<&Reading>> = HashMap::new();
-        for reading in &round.readings {
+        for reading in readings {
             if names.contains_key(&*reading.series.name) {
                 by_name.entry(&reading.series.name).or_default().push(reading);
             }
@@ -174,6 +174,7 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Round;
 
     type Pairs<'a> = &'a [(&'a str, &'a str)];
     type Told<'a> = (&'a str, Pairs<'a>, f64);
@@ -191,7 +192,7 @@ mod tests {
     fn one(meters: &mut Meters, rule: &Rule, now_ms: i64, values: &[Told<'_>]) -> Vec<(Labels, f64)> {
         let names = [&rule.metric].into_iter().chain(&rule.per).map(|name| (name.clone(), ())).collect();
         let round = asked(values);
-        meters.values(0, rule, &Asked::of(&round, &names), now_ms, 100)
+        meters.values(0, rule, &Asked::of(round.readings.iter(), &names), now_ms, 100)
     }
 
     #[test]

@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod alert;
+mod alert_delivery;
+mod alert_kills;
+mod alertmanager;
 mod doctor;
