@@ -14,7 +14,8 @@ use super::receiver::webhook::{Attempt, Webhook};
 use super::receiver::{ReceiverConfig, ReceiverKind, Secret, console};
 use super::service::{Shared, asked_to_stop};
 use super::standing::millis;
-use crate::client::{Client, Url};
+use crate::address::Address;
+use crate::http::Client;
 
 /// The first pause; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -35,7 +36,7 @@ impl Way {
     pub(super) fn new(
         receiver: &ReceiverConfig,
         folder: &Path,
-        url: Option<Url>,
+        url: Option<Address>,
         secret: Option<Secret>,
         token: Option<Secret>,
         external_url: &str,

@@ -18,8 +18,8 @@ use super::outbox::Outbox;
 use super::receiver::{ReceiverConfig, Secret};
 use super::state::{Place, State};
 use super::view;
-use crate::client::Client;
 use crate::event::Events;
+use crate::http::Client;
 use crate::series::{Kind, Reading, Round, Series};
 
 /// What goes wrong in ourselves, each a series of `monitor_errors_total`.
@@ -160,7 +160,7 @@ impl Builder {
         let config = self.config.clone().complete()?;
         let client = match self.client.clone() {
             Some(client) => client,
-            None => Client::new(Vec::new()).map_err(|error| format!("TLS: {error}"))?,
+            None => Client::new(1 << 20).map_err(|error| format!("{error:#}"))?,
         };
         let ways =
             config.receiver.iter().map(|receiver| self.way(receiver)).collect::<Result<Vec<_>, _>>()?;
@@ -235,7 +235,7 @@ impl Builder {
         let secret = variable("secret_env", &receiver.secret_env)?.map(Secret::new);
         let token = variable("token_env", &receiver.token_env)?.map(Secret::new);
         let url = receiver.url.clone().or(variable("url_env", &receiver.url_env)?);
-        let url = url.map(|url| crate::client::Url::parse(&url)).transpose();
+        let url = url.map(|url| crate::address::Address::parse(&url)).transpose();
         let url = url.map_err(|wants| format!("alert receiver {:?}: its address {wants}", receiver.name))?;
         Way::new(receiver, &self.folder, url, secret, token, &self.external_url)
     }

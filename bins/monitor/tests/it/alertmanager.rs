@@ -6,11 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method};
 use serde_json::Value;
 use tidemill_monitor::alert::{Alerts, ReceiverConfig};
-use tidemill_monitor::client::{Call, Client, Url};
 use tidemill_monitor::event::Events;
+use tidemill_monitor::http::{Client, Request};
 use tokio::sync::broadcast;
 
 use crate::alert_delivery::{Hook, config, round};
@@ -60,15 +59,8 @@ impl Drop for Manager {
 }
 
 async fn known(client: &Client, url: &str) -> Vec<Value> {
-    let call = Call {
-        method: Method::GET,
-        url: Url::parse(&format!("{url}/api/v2/alerts")).unwrap(),
-        headers: vec![(http::header::ACCEPT, HeaderValue::from_static("application/json"))],
-        body: bytes::Bytes::new(),
-        timeout: Duration::from_secs(5),
-        body_max: 1 << 20,
-    };
-    let Ok(answer) = client.send(call).await else { return Vec::new() };
+    let request = Request::get(format!("{url}/api/v2/alerts").parse().unwrap());
+    let Ok(answer) = client.send(&request).await else { return Vec::new() };
     serde_json::from_slice(&answer.body).unwrap_or_default()
 }
 
@@ -91,7 +83,7 @@ async fn it_knows_what_fires_and_hears_the_end_whole() {
     let (hook, hook_url) = Hook::start(&[]).await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let Some(manager) = Manager::start(folder.path(), port, &hook_url) else { return };
-    let client = Client::new(Vec::new()).unwrap();
+    let client = Client::new(1 << 20).unwrap();
     let receiver =
         ReceiverConfig { resend: Duration::from_secs(1), ..ReceiverConfig::alertmanager("am", &manager.url) };
     let (send, rounds) = broadcast::channel(16);

@@ -7,3 +7,4 @@ mod alert_delivery;
 mod alert_kills;
 mod alertmanager;
 mod doctor;
+mod logs;

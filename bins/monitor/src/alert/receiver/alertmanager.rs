@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use super::console::time;
 use super::webhook::{Attempt, annotations, judge, value};
 use super::{ReceiverConfig, Secret};
+use crate::address::Address;
 use crate::alert::active::{Alert, Change, Event};
 use crate::alert::engine::Engine;
 use crate::alert::severity::Severity;
-use crate::client::{Call, Client, Url};
+use crate::http::{Client, Request};
 
 /// So long after its end an alert is sent with it, as Prometheus does: an Alertmanager that was away hears it too.
 const RESOLVED_MS: i64 = 15 * 60_000;
@@ -24,7 +25,7 @@ const RESOLVED_MS: i64 = 15 * 60_000;
 /// Where an Alertmanager is.
 #[derive(Clone, Debug)]
 pub(crate) struct Alertmanager {
-    pub(crate) url: Url,
+    pub(crate) url: Address,
     pub(crate) token: Option<Secret>,
     pub(crate) config: ReceiverConfig,
     pub(crate) external_url: String,
@@ -77,8 +78,8 @@ impl Alertmanager {
             self.token.as_ref().map(|token| (AUTHORIZATION, value(&format!("Bearer {}", token.reveal())))),
         );
         let body = serde_json::to_vec(all).map(Bytes::from).unwrap_or_default();
-        let (method, timeout) = (Method::POST, self.config.timeout);
-        judge(client.send(Call { method, url, headers, body, timeout, body_max: 65_536 }).await)
+        let (method, url, timeout) = (Method::POST, url.uri().clone(), self.config.timeout);
+        judge(client.send(&Request { method, url, headers, body, timeout, max_bytes: 65_536 }).await)
     }
 
     fn alert(&self, alert: &Alert, severity: Severity, ends_ms: i64) -> Value {

@@ -167,7 +167,7 @@ impl ReceiverConfig {
             (None, None) if remote => return of("url", "or `url_env` is wanted: where to?"),
             (Some(_), Some(_)) => return of("url", "and `url_env` exclude each other"),
             (Some(url), _) => {
-                if let Err(wants) = crate::client::Url::parse(url) {
+                if let Err(wants) = crate::address::Address::parse(url) {
                     return of("url", wants);
                 }
             }

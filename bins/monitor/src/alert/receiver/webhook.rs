@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use super::Secret;
 use super::console::time;
+use crate::address::Address;
 use crate::alert::active::{Alert, Change, Event};
 use crate::alert::matcher::Labels;
 use crate::alert::outbox::Notification;
-use crate::client::{Answer, Call, Client, Url};
+use crate::http::{Answer, Client, Request};
 
 /// What one attempt came to.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(crate) enum Attempt {
 /// Where a webhook is.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
-    pub(crate) url: Url,
+    pub(crate) url: Address,
     pub(crate) secret: Option<Secret>,
     pub(crate) token: Option<Secret>,
     pub(crate) timeout: std::time::Duration,
@@ -53,16 +54,16 @@ impl Webhook {
         headers.extend(
             self.token.as_ref().map(|token| (AUTHORIZATION, value(&format!("Bearer {}", token.reveal())))),
         );
-        let (method, url, timeout) = (Method::POST, self.url.clone(), self.timeout);
-        judge(client.send(Call { method, url, headers, body, timeout, body_max: 65_536 }).await)
+        let (method, url, timeout) = (Method::POST, self.url.uri().clone(), self.timeout);
+        judge(client.send(&Request { method, url, headers, body, timeout, max_bytes: 65_536 }).await)
     }
 }
 
 /// Whether the receiver has it: any 2xx. What says "not like this" is not tried again.
-pub(super) fn judge(answer: Result<Answer, crate::client::Failure>) -> Attempt {
+pub(super) fn judge(answer: anyhow::Result<Answer>) -> Attempt {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(failure) => return Attempt::Later(None, failure.to_string()),
+        Err(error) => return Attempt::Later(None, format!("{error:#}")),
     };
     let status = answer.status;
     let words = format!("answered {status}");
