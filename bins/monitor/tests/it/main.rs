@@ -1,5 +1,11 @@
 //! The program as an operator runs it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
+mod config;
+mod copies;
 mod doctor;
+mod kills;
+mod running;
+mod targets;
+mod watching;
