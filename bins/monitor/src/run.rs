@@ -1,1 +1,299 @@
 //! Puts a monitor together and lets it run.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use tidemill_metrics::Status;
+use tidemill_shell::exit::{Exit, Failure, OrExit as _};
+use tidemill_shell::serve::{self, Limits, Server};
+use tidemill_shell::signals::Shutdown;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::api::{self, Api};
+use crate::config::Config;
+use crate::current::Current;
+use crate::event::{Event, Events};
+use crate::health::{Judge, SAVE_EVERY};
+use crate::history::History;
+use crate::http::Client;
+use crate::meters::Meters;
+use crate::probe::Probes;
+use crate::series::Round;
+use crate::watch::{self, Rounds};
+use crate::{backup, now_ms};
+
+/// Bad rounds in a row that are told as `consecutive_poor_performance`.
+const POOR: u32 = 5;
+
+/// What the parts of a running monitor share.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    /// The configuration it was built from.
+    pub config: Arc<Config>,
+    /// The last rounds.
+    pub current: Current,
+    /// All rounds, as they come.
+    pub rounds: Rounds,
+    /// What happened.
+    pub events: Events,
+    /// The past.
+    pub history: History,
+    /// What is good and bad.
+    pub judge: Judge,
+    /// What must answer.
+    pub probes: Probes,
+    /// The monitor's own numbers.
+    pub meters: Meters,
+}
+
+/// Watches, keeps, judges and serves until a signal; then everything is written down. `config` has been checked.
+///
+/// # Errors
+/// What keeps it from starting, as bad input; what was lost at the end.
+pub async fn run(
+    config: Config,
+    shutdown: &Shutdown,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let client = Client::new(config.monitor.answers_max_bytes)?;
+    let (monitor, writing) = open(config).await.or_exit(Exit::BAD_INPUT)?;
+    let served = async {
+        let tasks = watch::start(&monitor.config, &client, &monitor.rounds, &monitor.probes, env)?;
+        let server = listen(&monitor, started, shutdown, env).await?;
+        anyhow::Ok((tasks, server))
+    };
+    // The listener begins before the first round is told.
+    let taking = tokio::spawn(take(monitor.clone()));
+    let served = served.await;
+    let ended = match served {
+        Ok((tasks, server)) => {
+            begun(&monitor, &server);
+            let backups = tokio::spawn(back_up(monitor.clone()));
+            shutdown.draining().await;
+            drop(tasks);
+            backups.abort();
+            server.close(api::CLOSE.min(monitor.config.monitor.drain)).await;
+            Ok(Exit::COMPLETE)
+        }
+        Err(error) => Err(error).or_exit(Exit::BAD_INPUT),
+    };
+    taking.abort();
+    tracing::info!("writing down what is kept");
+    let (judge, probes) = (monitor.judge.clone(), monitor.probes.clone());
+    let closed = tokio::task::spawn_blocking(move || {
+        let saved = [judge.save(), probes.save()];
+        writing.close()?;
+        saved.into_iter().collect::<Result<()>>()
+    });
+    let closed = closed.await.context("closing panicked")?;
+    let exit = ended?;
+    closed?;
+    Ok(exit)
+}
+
+async fn open(config: Config) -> Result<(Monitor, crate::history::Writing)> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let data = &config.monitor.data;
+        std::fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
+        let judge = Judge::open(data, config.limits())?;
+        let probes = Probes::open(data, &config.probes)?;
+        let slowest = config.targets.iter().filter_map(|target| target.interval);
+        let slowest = slowest.fold(config.monitor.interval, std::time::Duration::max);
+        let span = slowest * u32::try_from(config.history.values).unwrap_or(u32::MAX);
+        let (history, writing) = History::open(data, config.history.clone(), span, now_ms())?;
+        let current = Current::default();
+        for (name, url) in watched(&config) {
+            current.declare(name, url);
+        }
+        let ours = ours(&config);
+        let meters = Meters::new(&current, &history, ours)?;
+        let rounds = Rounds::new(current.clone());
+        let events = Events::new(config.monitor.events);
+        let config = Arc::new(config);
+        anyhow::Ok((Monitor { config, current, rounds, events, history, judge, probes, meters }, writing))
+    });
+    opened.await.context("opening panicked")?
+}
+
+/// Every target with where it answers.
+fn watched(config: &Config) -> Vec<(&str, Option<&str>)> {
+    let host = config.monitor.host.then_some(("host", None));
+    let business = (!config.business.is_empty()).then_some(("business", None));
+    let targets = config.targets.iter().map(|target| (target.name.as_str(), Some(target.url.as_str())));
+    let metrics = config.metrics.iter().map(|metric| (metric.name.as_str(), metric.url.as_deref()));
+    let probes = config.probes.iter().map(|probe| (probe.name.as_str(), probe.url.as_deref()));
+    host.into_iter().chain(targets).chain(metrics).chain(probes).chain(business).collect()
+}
+
+/// Targets whose values nobody else exposes.
+fn ours(config: &Config) -> Vec<Arc<str>> {
+    let metrics = config.metrics.iter().map(|metric| metric.name.as_str());
+    let probes = config.probes.iter().map(|probe| probe.name.as_str());
+    ["host", "business"].into_iter().chain(metrics).chain(probes).map(Arc::from).collect()
+}
+
+/// Every route, below the prefix.
+fn router(monitor: &Monitor, started: Instant, env: &dyn Fn(&str) -> Option<String>) -> Result<Router> {
+    let config = &monitor.config;
+    let api = Api {
+        current: monitor.current.clone(),
+        history: monitor.history.clone(),
+        judge: monitor.judge.clone(),
+        probes: monitor.probes.clone(),
+        meters: monitor.meters.clone(),
+        backup: Arc::new(config.backup.clone()),
+        data: Arc::new(config.monitor.data.clone()),
+        started,
+    };
+    let token = match &config.monitor.token_env {
+        None => None,
+        Some(name) => Some(env(name).with_context(|| format!("the environment variable {name} is not set"))?),
+    };
+    let changing = serve::protect(api::changing(api.clone()), config.monitor.addr(), token.as_deref())?;
+    let router = api::router(api).merge(changing);
+    Ok(match config.monitor.prefix.as_str() {
+        "" => router,
+        prefix => Router::new().nest(prefix, router),
+    })
+}
+
+async fn listen(
+    monitor: &Monitor,
+    started: Instant,
+    shutdown: &Shutdown,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Server> {
+    let router = router(monitor, started, env)?;
+    let ending = shutdown.clone();
+    let limits = Limits::default();
+    let until = async move { ending.draining().await };
+    Ok(serve::serve(monitor.config.monitor.addr(), router, limits, until).await?)
+}
+
+fn begun(monitor: &Monitor, server: &Server) {
+    let address = format!("http://{}{}", server.addr(), monitor.config.monitor.prefix);
+    tracing::info!(event = "post_deployment_monitoring_started", %address, "watching");
+    use std::io::Write as _;
+    // Nobody is left to be told that standard output is closed.
+    writeln!(std::io::stdout(), "watching; see {address}").ok();
+    monitor.events.publish(Event {
+        at_ms: now_ms(),
+        kind: "monitor",
+        title: "monitoring started".to_owned(),
+        severity: Some("info"),
+        detail: None,
+    });
+}
+
+/// Takes rounds as they come: into history, to the judge, into the meters.
+async fn take(monitor: Monitor) {
+    let mut rounds = monitor.rounds.subscribe();
+    let mut up = std::collections::HashMap::new();
+    let mut saved = Instant::now();
+    loop {
+        let round = match rounds.recv().await {
+            Ok(round) => round,
+            Err(RecvError::Lagged(missed)) => {
+                monitor.meters.missed(missed);
+                continue;
+            }
+            Err(RecvError::Closed) => return,
+        };
+        monitor.history.take(&round);
+        monitor.meters.take(&round);
+        judge(&monitor, &round);
+        let before = up.insert(Arc::clone(&round.target), round.is_up());
+        if before.is_some_and(|before| before != round.is_up()) || (before.is_none() && !round.is_up()) {
+            turned(&monitor, &round);
+        }
+        if saved.elapsed() >= SAVE_EVERY {
+            saved = Instant::now();
+            let judge = monitor.judge.clone();
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = judge.save() {
+                    tracing::warn!(error = format!("{error:#}"), "what is usual cannot be written down");
+                }
+            });
+        }
+    }
+}
+
+fn judge(monitor: &Monitor, round: &Round) {
+    let Some(judged) = monitor.judge.take(round, &monitor.current, SystemTime::now()) else { return };
+    let findings = &judged.assessment.findings;
+    for finding in findings.iter().filter(|finding| judged.degraded.contains(&finding.vital)) {
+        tracing::warn!(
+            event = "performance_degradation_detected",
+            target_name = %round.target,
+            value = finding.value,
+            "{}",
+            finding.recommendation
+        );
+        monitor.events.publish(Event {
+            at_ms: round.at_ms,
+            kind: "degradation",
+            title: format!("{}: {}", round.target, finding.recommendation),
+            severity: Some("warning"),
+            detail: None,
+        });
+    }
+    if judged.assessment.consecutive_poor == POOR {
+        let critical = judged.assessment.status == Status::Critical;
+        let title = format!("{} was poor {POOR} times in a row", round.target);
+        tracing::error!(event = "consecutive_poor_performance", critical, "{title}");
+        let severity = Some(if critical { "critical" } else { "error" });
+        monitor.events.publish(Event {
+            at_ms: round.at_ms,
+            kind: "degradation",
+            title,
+            severity,
+            detail: None,
+        });
+    }
+}
+
+fn turned(monitor: &Monitor, round: &Round) {
+    let (title, severity) = match &round.error {
+        None => (format!("{} answers again", round.target), "info"),
+        Some(error) => (format!("{} does not answer: {error}", round.target), "error"),
+    };
+    tracing::warn!(target_name = %round.target, "{title}");
+    let at_ms = round.at_ms;
+    monitor.events.publish(Event { at_ms, kind: "target", title, severity: Some(severity), detail: None });
+}
+
+/// Backups on their schedule. The next one is due `every` after the newest that is there, restarts or not.
+async fn back_up(monitor: Monitor) {
+    let Some(every) = monitor.config.backup.every else { return };
+    loop {
+        let (history, config) = (monitor.history.clone(), Arc::clone(&monitor.config));
+        let made = tokio::task::spawn_blocking(move || {
+            let into = config.backup.folder(&config.monitor.data);
+            let age = backup::all(&into)?
+                .pop()
+                .and_then(|newest| newest.metadata().ok()?.modified().ok()?.elapsed().ok());
+            match age {
+                Some(age) if age < every => Ok((None, every - age)),
+                _ => Ok((Some(api::copy(&history, &config.monitor.data, &config.backup)?), every)),
+            }
+        });
+        let wait = match made.await {
+            Ok(Ok((report, wait))) => {
+                if let Some(report) = report {
+                    tracing::info!(path = %report.path.display(), bytes = report.bytes, "backup made and verified");
+                }
+                wait
+            }
+            Ok(Err(error)) => {
+                let error: anyhow::Error = error;
+                tracing::error!(error = format!("{error:#}"), "no backup could be made; it is tried again");
+                every.min(std::time::Duration::from_secs(600))
+            }
+            Err(_) => every,
+        };
+        tokio::time::sleep(wait.max(std::time::Duration::from_secs(1))).await;
+    }
+}

@@ -1,0 +1,89 @@
+//! `check`: a configuration, the folder, the port, and whether every target answers.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use tidemill_shell::exit::{Exit, Failure, OrExit as _};
+
+use super::{Surroundings, load, print};
+use crate::args::Check;
+use crate::config::Config;
+use crate::http::{Client, Request};
+use crate::watch::bearer;
+
+pub(super) fn check(args: &Check, surroundings: &Surroundings) -> Result<Exit, Failure> {
+    let loaded = load(&args.configured, &args.settings, surroundings)?;
+    if args.effective {
+        for value in loaded.effective() {
+            print(&format!("{value}\n"));
+        }
+        return Ok(Exit::COMPLETE);
+    }
+    let mut said = Said::default();
+    let config = &loaded.value;
+    said.line("configuration", Ok("sound".to_owned()));
+    said.line(&format!("folder {}", config.monitor.data.display()), folder(&config.monitor.data));
+    said.line(&format!("address {}", config.monitor.addr()), address(config));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(targets(config, surroundings, &mut said)).or_exit(Exit::BAD_INPUT)?;
+    print(&said.text);
+    Ok(if said.wrong { Exit::INCOMPLETE } else { Exit::COMPLETE })
+}
+
+#[derive(Default)]
+struct Said {
+    text: String,
+    wrong: bool,
+}
+
+impl Said {
+    fn line(&mut self, what: &str, found: Result<String>) {
+        let (mark, found) = match found {
+            Ok(found) => ("ok   ", found),
+            Err(error) => {
+                self.wrong = true;
+                ("WRONG", format!("{error:#}"))
+            }
+        };
+        let _ = writeln!(self.text, "{mark}  {what}: {found}");
+    }
+}
+
+fn folder(data: &Path) -> Result<String> {
+    std::fs::create_dir_all(data).with_context(|| "it cannot be created; choose another with --data")?;
+    let probe = data.join(".check");
+    std::fs::write(&probe, b"writable")
+        .and_then(|()| std::fs::remove_file(&probe))
+        .context("it cannot be written to; choose another with --data, or change its owner")?;
+    Ok("writable".to_owned())
+}
+
+fn address(config: &Config) -> Result<String> {
+    let addr = config.monitor.addr();
+    TcpListener::bind(addr)
+        .context("it cannot be listened on; a monitor runs already, or choose another --port")?;
+    let open = !addr.ip().is_loopback() && config.monitor.token_env.is_none();
+    anyhow::ensure!(!open, "it is no loopback address: set monitor.token_env, or listen on 127.0.0.1");
+    Ok("free".to_owned())
+}
+
+async fn targets(config: &Config, surroundings: &Surroundings, said: &mut Said) -> Result<()> {
+    let client = Client::new(config.monitor.answers_max_bytes)?;
+    for target in &config.targets {
+        let asked = async {
+            let mut request = Request::get(target.url.parse()?);
+            request.timeout = target.timeout;
+            request.max_bytes = target.max_bytes;
+            let token = bearer(target.token_env.as_ref(), &|name| surroundings.secret(name))?;
+            request.headers.extend(token.map(|token| (http::header::AUTHORIZATION, token)));
+            let answer = client.send(&request).await?;
+            anyhow::ensure!(answer.status.is_success(), "it answered {}", answer.status);
+            Ok(format!("answered {} bytes", answer.body.len()))
+        };
+        let found = asked.await;
+        said.line(&format!("target {} {}", target.name, target.url), found);
+    }
+    Ok(())
+}
