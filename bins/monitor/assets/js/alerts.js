@@ -2,9 +2,10 @@
 
 import {del, get, post} from './api.js';
 import {ask, empty, fill, h, icon, toast} from './dom.js';
-import {ago, show, span, when} from './format.js';
+import {ago, show as shown, span, unitOf, when} from './format.js';
 import * as live from './live.js';
 
+const show = (value, alert) => shown(value, alert.unit || unitOf(alert.metric));
 const SPANS = [['30 min', 30], ['2 h', 120], ['8 h', 480], ['24 h', 1440], ['7 d', 10080]];
 
 export function alerts(main) {
@@ -33,7 +34,7 @@ export function alerts(main) {
   }
 
   async function silence(alert) {
-    const labels = Object.entries(alert?.labels || {});
+    const labels = Object.entries(alert.labels || {}).filter(([name]) => name !== 'severity');
     const fields = await ask('Silence', [h('p', alert ? alert.summary || alert.rule : ''),
       h('label', 'For', h('select', {name: 'minutes'}, SPANS.map(([name, minutes]) => h('option', {value: minutes, selected: minutes === 120}, name)))),
       h('label', 'What', h('select', {name: 'scope'}, h('option', {value: 'alert'}, 'this rule on ' + (alert.target || 'this target')),
@@ -42,21 +43,22 @@ export function alerts(main) {
       h('label', 'Your name', h('input', {name: 'by', value: localStorage.getItem('name') || '', maxLength: 64, required: true}))], {ok: 'Silence'});
     if (!fields) return;
     localStorage.setItem('name', fields.by);
-    const matchers = {
-      alert: {rule: alert.rule, target: alert.target, ...Object.fromEntries(labels)}, rule: {rule: alert.rule}, target: {target: alert.target},
-    }[fields.scope];
+    const all = Object.entries({alertname: alert.rule, target: alert.target, ...Object.fromEntries(labels)});
+    const wanted = {alert: () => true, rule: ([name]) => name === 'alertname', target: ([name]) => name === 'target'}[fields.scope];
+    const matchers = all.filter(wanted).map(([name, value]) => ({name, value}));
     await post('silences', {matchers, until_ms: Date.now() + fields.minutes * 60e3, by: fields.by, comment: fields.comment}).then(() => toast('Silenced.', 'good'), failed);
     load();
   }
 
   const card = (alert, i) => h('article.alert', {className: `alert ${alert.severity} ${alert.acknowledged ? 'seen' : ''}`, tabIndex: 0, onfocus: () => { chosen = i; }},
     h('header', h('span.word', {className: 'word ' + alert.severity}, alert.severity), h('h3', alert.summary || alert.rule),
-      h('small', {title: when(alert.since_ms)}, (alert.state === 'pending' ? 'pending since ' : 'for ') + span(Date.now() - alert.since_ms))),
+      h('small', {title: when(alert.since_ms)}, (alert.state === 'inhibited' ? 'held back by another, for ' : 'for ') + span(Date.now() - alert.since_ms))),
     h('div.facts',
-      h('span', h('small', 'value'), h('b', show(alert.value, alert.unit))),
-      alert.threshold == null ? null : h('span', h('small', 'threshold'), h('b', show(alert.threshold, alert.unit))),
+      h('span', h('small', 'value'), h('b', show(alert.value, alert))),
+      alert.threshold == null ? null : h('span', h('small', 'threshold'), h('b', show(alert.threshold, alert))),
       h('span', h('small', 'rule'), alert.rule), alert.target ? h('span', h('small', 'target'), alert.target) : null,
-      Object.entries(alert.labels || {}).map(([key, value]) => h('span', h('small', key), value))),
+      alert.baseline == null ? null : h('span', h('small', 'usually'), show(alert.baseline, alert)),
+      Object.entries(alert.labels || {}).filter(([key]) => !['alertname', 'severity', 'target'].includes(key)).map(([key, value]) => h('span', h('small', key), value))),
     alert.recommendation ? h('p.advice', icon('arrow'), alert.recommendation) : null,
     h('footer',
       alert.acknowledged ? h('span.note', icon('check'), 'acknowledged by ' + (alert.acknowledged.by || 'somebody') + ', ' + ago(alert.acknowledged.at_ms)) :
@@ -74,12 +76,12 @@ export function alerts(main) {
       h('section', h('h2', 'Active', h('span.count', active.length)),
         active.length ? cards : empty('calm', 'All quiet', 'No rule is broken. What was is listed below.')),
       silences.length ? h('section', h('h2', 'Silences', h('span.count', silences.length)), h('div.scroll', h('table', h('thead', h('tr', ['What', 'Until', 'Who', 'Why', ''].map((name) => h('th', name)))),
-        h('tbody', silences.map((one) => h('tr', h('td', Object.entries(one.matchers || {}).map(([k, v]) => h('code', k + '=' + v))), h('td', when(one.until_ms)), h('td', one.by || ''), h('td', one.comment || ''),
+        h('tbody', silences.map((one) => h('tr', h('td', (one.matchers || []).map((m) => h('code', m.name + (m.isEqual === false ? '≠' : '=') + m.value))), h('td', when(one.until_ms)), h('td', one.by || ''), h('td', one.comment || ''),
           h('td.end', h('button.plain', {title: 'End this silence', 'aria-label': 'End this silence', onclick: () => del('silences/' + encodeURIComponent(one.id)).then(load, failed)}, icon('close'))))))))) : null,
       h('section', h('h2', 'History', h('span.count', past.length)),
-        past.length ? h('div.scroll', h('table.past', h('thead', h('tr', ['When', 'Severity', 'What', 'Target', 'Value', 'Lasted'].map((name) => h('th', name)))),
-          h('tbody', past.slice(0, 200).map((one) => h('tr', h('td', when(one.at_ms ?? one.since_ms)), h('td', h('span.word', {className: 'word ' + (one.state === 'resolved' ? 'good' : one.severity)}, one.state || one.severity)),
-            h('td', one.summary || one.rule), h('td', one.target || ''), h('td.num', one.value == null ? '' : show(one.value, one.unit)),
+        past.length ? h('div.scroll', h('table.past', h('thead', h('tr', ['When', 'State', 'What', 'Target', 'Value', 'Lasted'].map((name) => h('th', name)))),
+          h('tbody', past.slice(0, 200).map((one) => h('tr', h('td', when(one.at_ms ?? one.since_ms)), h('td', h('span.word', {className: 'word ' + (one.state === 'resolved' ? 'good' : one.severity)}, one.change || one.state || one.severity)),
+            h('td', one.summary || one.rule), h('td', one.target || ''), h('td.num', one.value == null ? '' : show(one.value, one)),
             h('td.num', one.resolved_ms ? span(one.resolved_ms - one.since_ms) : one.state === 'resolved' && one.at_ms ? span(one.at_ms - one.since_ms) : '')))))) :
           h('p.note', 'Nothing has fired yet.')));
     if (held) cards[Math.min(chosen, cards.length - 1)]?.focus();

@@ -4,7 +4,7 @@ import {get} from './api.js';
 import {alerts} from './alerts.js';
 import {charts} from './charts.js';
 import {empty, fill, h, icon, toast, typing} from './dom.js';
-import {ago, clock, day, show, span} from './format.js';
+import {ago, clock, day, show, span, unitOf} from './format.js';
 import * as live from './live.js';
 import {logs} from './logs.js';
 import {tuning} from './tuning.js';
@@ -171,8 +171,8 @@ function standing() {
   const dialog = h('dialog.wide', {onclose: () => dialog.remove()}, h('form', {method: 'dialog'},
     h('h2', 'How things stand: ', h('span.word', {className: 'word ' + state.status}, state.status)),
     h('div.scroll', h('table', h('thead', h('tr', ['What', 'State', 'Value', 'Usually', 'Limit', 'What to do'].map((name) => h('th', name)))),
-      h('tbody', (state.verdicts || []).map((v) => h('tr', h('td', v.subject), h('td', h('span.word', {className: 'word ' + v.status}, v.status)),
-        h('td.num', show(v.value, v.unit)), h('td.num', v.baseline == null ? '' : show(v.baseline, v.unit)), h('td.num', v.threshold == null ? '' : show(v.threshold, v.unit)),
+      h('tbody', (state.verdicts || []).map((v) => h('tr', h('td', v.subject.replace('.', ' ')), h('td', h('span.word', {className: 'word ' + v.status}, v.status)),
+        h('td.num', show(v.value, unitOf(v.subject))), h('td.num', v.baseline == null ? '' : show(v.baseline, unitOf(v.subject))), h('td.num', v.threshold == null ? '' : show(v.threshold, unitOf(v.subject))),
         h('td', v.recommendation || ''))))),
     h('h3', 'Targets'),
     h('table', h('tbody', (state.targets || []).map((target) => h('tr', h('td', target.name), h('td', h('span.word', {className: 'word ' + (target.up ? 'good' : 'critical')}, target.up ? 'up' : 'down')),
@@ -189,7 +189,7 @@ const KEYS = [
   ['1 – 6', 'system, application, business, alerts, tuning, logs'],
   ['[ ]', 'shorter, longer range'],
   ['drag', 'zoom into a chart; all follow'],
-  ['double-click, Esc', 'back to now'],
+  ['double-click Esc', 'back to now'],
   ['space', 'hold the charts, go on'],
   ['f', 'the chart under the pointer, larger'],
   ['h', 'how things stand'],
@@ -202,7 +202,7 @@ const KEYS = [
 
 function help() {
   const dialog = h('dialog', {onclose: () => dialog.remove()}, h('form', {method: 'dialog'}, h('h2', 'Keys'),
-    h('dl.keys', KEYS.map(([keys, what]) => [h('dt', keys.split(' ').map((key) => (/^[–,]|,$/.test(key) || key === '–' ? key.replace(',', '') : h('kbd', key)))), h('dd', what)])),
+    h('dl.keys', KEYS.map(([keys, what]) => [h('dt', keys.split(' ').map((key) => (key === '–' ? key : h('kbd', key)))), h('dd', what)])),
     h('div.actions', h('button.primary', 'Close'))));
   dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
@@ -235,7 +235,7 @@ async function start() {
   live.on('down', () => { beat(); toast('The monitor does not answer. Trying again.', 'warning'); });
   live.on('alert', (alert) => {
     loadBadge();
-    if (alert.state === 'firing') toast(alert.summary || alert.rule, alert.severity);
+    if (['fired', 'released', 'escalated'].includes(alert.change)) toast(alert.summary || alert.rule, alert.severity);
   });
   live.on('event', (event) => { marks = [...marks, event].slice(-500); });
   live.connect();

@@ -65,9 +65,14 @@ export class Chart {
       target: target || line.target,
       ...Object.fromEntries(Object.entries(line.labels || {}).filter(([, v]) => !Array.isArray(v)).map(([k, v]) => ['label.' + k, v])),
     }, signal);
+    // Several metrics that are added are asked for one by one.
+    const below = async (line) => {
+      const all = await Promise.all([line.over.metric].flat().map((metric) => ask({target: line.target, ...line.over, metric})));
+      return {...all[0], series: all.flatMap((answer) => answer.series)};
+    };
     try {
       const answers = await Promise.all(this.spec.lines.map((line) =>
-        Promise.all([ask(line), line.over ? ask({target: line.target, ...line.over}) : null])));
+        Promise.all([ask(line), line.over ? below(line) : null])));
       this.take(answers, target);
       this.state = this.curves.length ? 'drawn' : 'empty';
     } catch (error) {

@@ -3,10 +3,11 @@
 import {get} from './api.js';
 import {Chart} from './chart.js';
 import {empty, fill, h, icon} from './dom.js';
-import {ago, parts, show} from './format.js';
+import {ago, parts, show as shown, unitOf} from './format.js';
 import * as live from './live.js';
 import * as series from './series.js';
 
+const show = (value, of) => shown(value, of.unit || unitOf(of.subject));
 const WAIT = {
   system: ['No host is watched yet', 'The first values arrive within one interval. A node_exporter is shown here too: start the monitor with --target.'],
   application: ['No application is watched yet', 'Start the monitor with --target http://127.0.0.1:9090/metrics, or name targets in its configuration.'],
@@ -131,7 +132,7 @@ class Tile {
     this.node.className = 'tile ' + chart.grade(now);
     const {mean, high} = worst;
     const peak = high.reduce((a, b) => (b > a ? b : a), 0);
-    this.sub.textContent = same.length > 1 ? worst.name : 'peak ' + show(peak, chart.spec.unit);
+    this.sub.textContent = same.length > 1 ? worst.name : 'peak ' + shown(peak, chart.spec.unit);
     const top = Math.max(peak, chart.spec.unit === 'percent' ? 10 : 0) || 1, n = mean.length;
     const stride = Math.max(1, Math.floor(n / 80));
     let path = '';
@@ -148,14 +149,14 @@ class Tile {
 /** What needs attention, as /api/health judges it; nothing while all is well. */
 function health(node) {
   const draw = (state) => {
-    const bad = (state?.verdicts || []).filter((v) => /fair|poor|critical/.test(v.status)).slice(0, 6);
+    const bad = (state?.verdicts || []).filter((v) => /fair|poor|critical/.test(v.status) && !v.subject.endsWith('.up')).slice(0, 6);
     const down = (state?.targets || []).filter((target) => target.up === false);
     fill(node, down.map((target) => h('article.verdict.critical', h('strong', target.name + ' does not answer'),
       h('span', target.error || ''), target.at_ms ? h('small', 'last heard ' + ago(target.at_ms)) : null)),
     bad.map((v) => h('article.verdict.' + ({fair: 'warning', poor: 'warning', critical: 'critical'}[v.status]),
-      h('strong', v.subject, h('em', v.status)),
+      h('strong', v.subject.replace('.', ' '), h('em', v.status)),
       v.recommendation ? h('span', v.recommendation) : null,
-      h('small', [v.baseline != null && 'usually ' + show(v.baseline, v.unit), v.threshold != null && 'limit ' + show(v.threshold, v.unit), v.trend && 'trend ' + (typeof v.trend === 'number' ? show(v.trend) : v.trend)].filter(Boolean).join(' · ')))));
+      h('small', [v.baseline != null && 'usually ' + show(v.baseline, v), v.threshold != null && 'limit ' + show(v.threshold, v), v.consecutive > 1 && v.consecutive + ' times in a row', /rising|falling/.test(v.trend) && v.trend].filter(Boolean).join(' · ')))));
   };
   draw(live.state.health);
   return live.on('health', draw);

@@ -65,3 +65,8 @@ export function span(ms) {
   return Math.floor(s / size) + ' ' + name + (rest ? ' ' + rest + ' ' + of[at + 1][1] : '');
 }
 export const ago = (ms) => { const d = Date.now() - ms; return d < 5000 ? 'just now' : span(d) + ' ago'; };
+
+/** The unit that a metric's name tells. */
+export const unitOf = (metric) =>
+  [[/percent$/, 'percent'], [/bytes_per_second$/, 'bytes/s'], [/per_second$/, '1/s'], [/bytes$/, 'bytes'], [/(_ms|milliseconds|\.response)$/, 'ms'],
+    [/seconds(_mean|_sum)?$/, 's'], [/\.up$/, 'bool'], [/\.(memory|cpu|hits|errors)$/, 'percent']].find(([name]) => name.test(metric || ''))?.[1];

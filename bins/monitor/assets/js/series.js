@@ -79,7 +79,7 @@ export function made(line, value, over) {
 export function now(line, target) {
   const gather = (of) => {
     const found = new Map();
-    for (const series of named.get(of.metric) || []) {
+    for (const series of [of.metric].flat().flatMap((metric) => [...(named.get(metric) || [])])) {
       if (series.value == null || !takes(of, series, target)) continue;
       const {key, text} = curve({...of, by: line.by, join: line.join}, series);
       const at = found.get(key) || found.set(key, {target: series.target, text, values: [], at: 0}).get(key);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::views::View;
+use crate::config::{Fault, fault};
 
 /// Bounds and views of the page.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -43,18 +44,4 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// What is wrong with a configuration, and with which of its fields.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
-    /// Dotted path, with indices.
-    pub path: String,
-    /// In words, with what to do.
-    pub problem: String,
-}
-
-/// `Ok` when it is sound.
-pub(super) fn fault(path: &str, sound: bool, problem: impl FnOnce() -> String) -> Result<(), Fault> {
-    if sound { Ok(()) } else { Err(Fault { path: path.to_owned(), problem: problem() }) }
 }

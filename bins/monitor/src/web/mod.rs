@@ -15,9 +15,9 @@ mod socket;
 mod views;
 
 pub use assets::Assets;
-pub use config::{Config, Fault};
+pub use config::Config;
 pub use hub::{Cursor, Hub, Report, Stats};
 pub use openapi::DOCUMENT as OPENAPI;
 pub use prefix::within;
 pub use server::{Web, router};
-pub use views::{Chart, Limit, Line, Over, Severity, Thresholds, View, Words, defaults, views};
+pub use views::{Chart, Limit, Line, Over, Severity, View, Words, defaults, views};

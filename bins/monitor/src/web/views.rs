@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Fault, fault};
+use crate::config::{Config, Fault, fault};
+use crate::watch::Business;
 
 const DEFAULTS: &str = include_str!("../../assets/views.toml");
 
@@ -85,8 +86,8 @@ pub struct Line {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Over {
-    /// Name of the metric.
-    pub metric: String,
+    /// Name of the metric, or of several that are added.
+    pub metric: Words,
     /// Only series with these labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Words>,
@@ -103,6 +104,12 @@ pub enum Words {
     One(String),
     /// Any of these.
     Many(Vec<String>),
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
 }
 
 /// A line across a chart.
@@ -143,39 +150,44 @@ pub fn defaults() -> Vec<View> {
         .map_or_else(|error| panic!("assets/views.toml: {error}"), |file| file.views)
 }
 
-/// The thresholds of the configuration that the built-in charts draw.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thresholds {
-    /// Percent.
-    pub memory: f64,
-    /// Percent.
-    pub cpu: f64,
-    /// Milliseconds.
-    pub response_ms: f64,
-}
-
-/// What the page shows: the built-in views with these thresholds, beside or replaced by those of the configuration.
+/// What the page shows: the built-in views with the thresholds of the configuration, its business metrics, its views.
 #[must_use]
-pub fn views(own: &[View], thresholds: Thresholds) -> Vec<View> {
+pub fn views(config: &Config) -> Vec<View> {
     let mut views = defaults();
     let limits = [
-        ("memory", thresholds.memory),
-        ("cpu", thresholds.cpu),
-        ("response", thresholds.response_ms / 1000.0),
-        ("quantiles", thresholds.response_ms / 1000.0),
+        ("memory", config.monitor.memory_threshold),
+        ("cpu", config.monitor.cpu_threshold),
+        ("response", config.monitor.response_threshold / 1000.0),
+        ("quantiles", config.monitor.response_threshold / 1000.0),
     ];
     for chart in views.iter_mut().flat_map(|view| &mut view.charts) {
         let Some((_, value)) = limits.iter().find(|(id, _)| *id == chart.id) else { continue };
         let warnings = chart.thresholds.iter_mut().filter(|limit| limit.severity == Severity::Warning);
         warnings.for_each(|limit| limit.value = *value);
     }
-    for own in own {
+    if let Some(view) = views.iter_mut().find(|view| view.id == "business") {
+        view.charts.extend(config.business.iter().map(business));
+    }
+    for own in &config.web.views {
         match views.iter_mut().find(|view| view.id == own.id) {
             Some(view) => view.clone_from(own),
             None => views.push(own.clone()),
         }
     }
     views
+}
+
+fn business(metric: &Business) -> Chart {
+    let title = if metric.title.is_empty() { metric.name.clone() } else { metric.title.clone() };
+    let line = Line { metric: metric.name.clone(), target: Some("business".to_owned()), ..Line::default() };
+    Chart {
+        id: metric.name.clone(),
+        tile: Some(title.clone()),
+        title,
+        unit: Some(metric.unit.clone()).filter(|unit| !unit.is_empty()),
+        lines: vec![line],
+        ..Chart::default()
+    }
 }
 
 impl View {
@@ -238,10 +250,15 @@ mod tests {
     #[test]
     fn thresholds_and_views_of_the_configuration_win() {
         let own = |id: &str| View { id: id.into(), title: "Mine".into(), charts: Vec::new() };
-        let thresholds = Thresholds { memory: 80.0, cpu: 55.0, response_ms: 250.0 };
-        let views = views(&[own("application"), own("mine")], thresholds);
+        let mut config = Config::default();
+        config.monitor.cpu_threshold = 55.0;
+        config.web.views = vec![own("application"), own("mine")];
+        config.business =
+            vec![Business { name: "orders".into(), unit: "1/min".into(), ..Business::default() }];
+        let views = views(&config);
         let ids: Vec<_> = views.iter().map(|view| (&*view.id, view.charts.is_empty())).collect();
-        assert_eq!(ids, [("system", false), ("application", true), ("business", true), ("mine", true)]);
+        assert_eq!(ids, [("system", false), ("application", true), ("business", false), ("mine", true)]);
+        assert_eq!(views[2].charts[0].tile.as_deref(), Some("orders"));
         assert_eq!(
             views[0].charts[0].thresholds.iter().map(|limit| limit.value).collect::<Vec<_>>(),
             [55.0, 90.0]
