@@ -1,6 +1,6 @@
 //! The program as an operator runs it.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod config;
 mod copies;
@@ -9,3 +9,4 @@ mod kills;
 mod running;
 mod targets;
 mod watching;
+mod web;
