@@ -24,6 +24,7 @@ impl Drop for Ended {
 }
 
 /// A program that serves on a free port, and that port; none where it is not installed.
+#[expect(clippy::print_stderr, reason = "a test that was left out says so")]
 fn start(test: &str, program: &str, arguments: &dyn Fn(u16) -> Vec<String>) -> Option<(Ended, u16)> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let child =
