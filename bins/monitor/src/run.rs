@@ -275,6 +275,8 @@ fn turned(monitor: &Monitor, round: &Round) {
 /// Backups on their schedule. The next one is due `every` after the newest that is there, restarts or not.
 async fn back_up(monitor: Monitor) {
     let Some(every) = monitor.config.backup.every else { return };
+    // There is nothing to copy before the first rounds.
+    tokio::time::sleep(monitor.config.monitor.interval * 2).await;
     loop {
         let (history, config) = (monitor.history.clone(), Arc::clone(&monitor.config));
         let made = tokio::task::spawn_blocking(move || {
@@ -297,7 +299,7 @@ async fn back_up(monitor: Monitor) {
             Ok(Err(error)) => {
                 let error: anyhow::Error = error;
                 tracing::error!(error = format!("{error:#}"), "no backup could be made; it is tried again");
-                every.min(std::time::Duration::from_secs(600))
+                every.min(std::time::Duration::from_secs(60))
             }
             Err(_) => every,
         };

@@ -3,5 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod browser;
+mod config;
+mod copies;
 mod doctor;
+mod kills;
+mod running;
+mod targets;
+mod watching;
 mod web;
