@@ -89,7 +89,7 @@ export function alerts(main) {
 
   load();
   const end = live.on('alert', load);
-  const timer = setInterval(() => !document.hidden && !document.querySelector('dialog') && load(), 5000);
+  const timer = setInterval(() => !document.hidden && !document.querySelector('dialog[open]') && load(), 5000);
   return {
     leave: () => { end(); clearInterval(timer); },
     key(key) {

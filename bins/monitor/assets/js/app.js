@@ -1,19 +1,19 @@
 // The page: its views, the range of time, the keys, and what every view shares.
 
 import {get} from './api.js';
-import {alerts} from './alerts.js';
 import {charts} from './charts.js';
 import {empty, fill, h, icon, toast, typing} from './dom.js';
 import {ago, clock, day, show, span, unitOf} from './format.js';
 import * as live from './live.js';
-import {logs} from './logs.js';
-import {tuning} from './tuning.js';
 
 const RANGES = [['5m', 5 / 60], ['15m', 0.25], ['1h', 1], ['6h', 6], ['24h', 24], ['7d', 168]];
 const VIEWS = ['system', 'application', 'business', 'alerts', 'tuning', 'logs'];
 const TITLES = {system: 'System', application: 'Application', business: 'Business', alerts: 'Alerts', tuning: 'Tuning', logs: 'Logs'};
 
 const main = document.getElementById('main'), nav = document.getElementById('nav'), bar = document.getElementById('bar');
+/** The views that are not made of charts: fetched when they are first opened, so that the first chart need not wait. */
+const LISTS = {alerts: () => import('./alerts.js'), tuning: () => import('./tuning.js'), logs: () => import('./logs.js')};
+
 /** What the address says: `#/system?range=1h&target=NAME&from=…&to=…`. */
 const place = {view: 'system', range: '1h', target: '', from: 0, to: 0};
 let described = [], extra = [], marks = [], shown = null, shownKey = '', names = [];
@@ -96,7 +96,12 @@ function render() {
     shownKey = place.view;
     main.scrollTop = 0;
     if (chartView) shown = charts(main, described.find((view) => view.id === place.view), context);
-    else shown = {alerts, tuning, logs}[place.view](main, context);
+    else {
+      const wanted = place.view;
+      shown = null;
+      LISTS[wanted]().then((module) => { if (shownKey === wanted && !shown) shown = module[wanted](main, context); },
+        () => { if (shownKey === wanted) { shownKey = ''; fill(main, empty('calm', 'The monitor does not answer.', 'The page tries again by itself.')); } });
+    }
   } else shown?.load?.();
   if (chartView) loadMarks();
 }
@@ -210,7 +215,7 @@ function help() {
 }
 
 addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog')) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
   if (typing()) { if (event.key === 'Escape') document.activeElement.blur(); return; }
   const at = RANGES.findIndex(([name]) => name === place.range);
   const act = {
@@ -220,7 +225,7 @@ addEventListener('keydown', (event) => {
     Escape: () => context.reset(),
     '?': help, h: standing, t: theme,
     f: () => shown?.larger?.(),
-    '/': () => { go({view: 'logs'}); document.querySelector('#search')?.focus(); },
+    '/': () => { go({view: 'logs'}); setTimeout(() => document.querySelector('#search')?.focus(), 150); },
   }[event.key] || (event.key >= '1' && event.key <= '6' && (() => go({view: VIEWS[event.key - 1]})));
   if (act) { if (act() !== false) event.preventDefault(); } else if (shown?.key?.(event.key)) event.preventDefault();
 });
@@ -231,7 +236,7 @@ async function start() {
   frame();
   read();
   beat();
-  live.on('up', ({again}) => { beat(); if (again) { toast('Connected again.', 'good'); loadHealth(); loadBadge(); loadMarks(); } });
+  live.on('up', ({again}) => { beat(); if (again) { toast('Connected again.', 'good'); if (!shownKey) render(); loadHealth(); loadBadge(); loadMarks(); } });
   live.on('down', () => { beat(); toast('The monitor does not answer. Trying again.', 'warning'); });
   live.on('alert', (alert) => {
     loadBadge();
@@ -239,8 +244,6 @@ async function start() {
   });
   live.on('event', (event) => { marks = [...marks, event].slice(-500); });
   live.connect();
-  loadHealth();
-  loadBadge();
   setInterval(() => !document.hidden && live.state.up && loadHealth(), 10000);
   setInterval(() => !document.hidden && live.state.up && loadBadge(), 30000);
   addEventListener('hashchange', () => { read(); render(); });
@@ -261,6 +264,8 @@ async function start() {
   frame();
   read();
   render();
+  loadHealth();
+  loadBadge();
 }
 
 start();

@@ -92,7 +92,7 @@ export class Chart {
     const curves = new Map(), slots = new Set();
     const gather = (line, answer, at) => {
       const found = new Map();
-      for (const one of answer?.series || []) {
+      for (const [nth, one] of (answer?.series || []).entries()) {
         const s = {target: one.target, labels: one.labels || {}};
         if (!series.takes(line, s, target)) continue;
         const {key, text} = series.curve(line, s);
@@ -101,8 +101,11 @@ export class Chart {
         one.t.forEach((t, i) => {
           if (one.mean[i] == null) return;
           const slot = Math.round(t / step);
-          if (!into.has(slot)) into.set(slot, []);
-          into.get(slot).push([one.mean[i], one.min?.[i] ?? one.mean[i], one.max?.[i] ?? one.mean[i]]);
+          if (!into.has(slot)) into.set(slot, new Map());
+          const mean = one.mean[i], low = one.min?.[i] ?? mean, high = one.max?.[i] ?? mean;
+          // Two values of one series in a slot are one after the other; those of several series are side by side.
+          const before = into.get(slot).get(nth);
+          into.get(slot).set(nth, before ? [(before[0] + mean) / 2, Math.min(before[1], low), Math.max(before[2], high)] : [mean, low, high]);
         });
       }
       return found;
@@ -116,8 +119,8 @@ export class Chart {
         const divisors = below && below.get(key)?.slots;
         const out = {...curve, line, slots: new Map()};
         for (const [slot, list] of curve.slots) {
-          const joined = [0, 1, 2].map((which) => series.join(line, list.map((v) => v[which])));
-          const d = divisors?.get(slot)?.reduce((sum, v) => sum + v[0], 0);
+          const joined = [0, 1, 2].map((which) => series.join(line, [...list.values()].map((v) => v[which])));
+          const d = divisors?.get(slot) && [...divisors.get(slot).values()].reduce((sum, v) => sum + v[0], 0);
           const triple = line.over ? Array(3).fill(series.made(line, joined[0], d)) : joined.map((v) => series.made(line, v));
           if (triple[0] == null) continue;
           if (triple[1] > triple[2]) [triple[1], triple[2]] = [triple[2], triple[1]];
@@ -294,7 +297,7 @@ export class Chart {
         y: {range: (_, low, high) => this.span(low, high)},
       },
       axes: [
-        {stroke: text, font, grid: {stroke: grid, width: 1}, ticks: {show: false}, values: times, gap: 4, size: 26, space: 64},
+        {stroke: text, font, grid: {stroke: grid, width: 1}, ticks: {show: false}, values: times, gap: 4, size: 26, space: (_, __, low, high) => (high - low < 300 ? 64 : 48)},
         {stroke: text, font, grid: {stroke: grid, width: 1}, ticks: {show: false}, gap: 6, space: 36, size: (_, v) => 14 + 6.2 * Math.max(3, ...(v || ['']).map((s) => s.length)),
           values: (_, splits) => splits.map((v) => show(v, MEASURES.has(unit) ? unit : 'count')),
           ...(/^bytes/.test(unit || '') ? {incrs: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].flatMap((n) => [0, 10, 20, 30, 40].map((p) => n * 2 ** p)).sort((a, b) => a - b)} : {})},

@@ -81,6 +81,6 @@ export function tuning(main) {
 
   load();
   const ends = [live.on('event', load), live.on('up', load)];
-  const timer = setInterval(() => !document.hidden && !document.querySelector('dialog') && load(), 5000);
+  const timer = setInterval(() => !document.hidden && !document.querySelector('dialog[open]') && load(), 5000);
   return {leave: () => { ends.forEach((end) => end()); clearInterval(timer); }, load};
 }
