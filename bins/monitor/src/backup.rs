@@ -140,6 +140,9 @@ pub fn restore(backup: &Path, data: &Path) -> Result<Report> {
         let (from, to) = (backup.join(&entry.path), partial.join(&entry.path));
         bring(&from, &to, entry)?;
     }
+    for store in stores_below(&partial)? {
+        fs::create_dir_all(store.join("journal"))?;
+    }
     // What came back is what went in: read again before it gets its name.
     let written = serde_json::to_vec(&list)?;
     fs::write(partial.join(LIST), written)?;
@@ -266,7 +269,8 @@ fn is_store(dir: &Path) -> bool {
 
 /// The snapshot that each table's link shows. The store keeps it for its readers while it is copied.
 fn copy_store(from: &Path, to: &Path, below: &str, files: &mut Vec<Entry>) -> Result<()> {
-    for name in ["parquet", "snapshots", "manifests"] {
+    // The journal of a copy is empty.
+    for name in ["parquet", "snapshots", "manifests", "journal"] {
         fs::create_dir_all(to.join(name))?;
     }
     for entry in fs::read_dir(from.join("parquet"))?.flatten() {

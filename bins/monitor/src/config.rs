@@ -10,7 +10,7 @@ use tidemill_metrics::HealthConfig;
 use tidemill_shell::config::Alias;
 
 use crate::watch::{Business, Custom, Target};
-use crate::{backup, history, probe};
+use crate::{backup, history, probe, web};
 
 /// The whole file. Every field has a default: without a file this host is watched.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub history: history::Config,
     /// Copies of what is kept.
     pub backup: backup::Config,
+    /// The page.
+    pub web: web::Config,
     /// What is good and bad; the three thresholds of `[monitor]` stand above `poor` here.
     pub health: HealthConfig,
     /// Prometheus endpoints.
@@ -154,6 +156,7 @@ impl Config {
         })?;
         self.history.check("history")?;
         self.backup.check("backup")?;
+        self.web.check("web")?;
         self.check_health()?;
         let mut names: HashSet<&str> = RESERVED.into_iter().collect();
         for (i, target) in self.targets.iter().enumerate() {

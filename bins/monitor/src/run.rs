@@ -22,6 +22,7 @@ use crate::meters::Meters;
 use crate::probe::Probes;
 use crate::series::Round;
 use crate::watch::{self, Rounds};
+use crate::web::{self, Hub, Web};
 use crate::{backup, now_ms};
 
 /// Bad rounds in a row that are told as `consecutive_poor_performance`.
@@ -46,6 +47,8 @@ pub struct Monitor {
     pub probes: Probes,
     /// The monitor's own numbers.
     pub meters: Meters,
+    /// Who watches the page.
+    pub hub: Hub,
 }
 
 /// Watches, keeps, judges and serves until a signal; then everything is written down. `config` has been checked.
@@ -67,6 +70,8 @@ pub async fn run(
     };
     // The listener begins before the first round is told.
     let taking = tokio::spawn(take(monitor.clone()));
+    let (hub, rounds, events) = (monitor.hub.clone(), monitor.rounds.subscribe(), monitor.events.subscribe());
+    let showing = tokio::spawn(async move { hub.follow(rounds, events).await });
     let served = served.await;
     let ended = match served {
         Ok((tasks, server)) => {
@@ -75,12 +80,14 @@ pub async fn run(
             shutdown.draining().await;
             drop(tasks);
             backups.abort();
+            monitor.hub.close(api::CLOSE.min(monitor.config.monitor.drain)).await;
             server.close(api::CLOSE.min(monitor.config.monitor.drain)).await;
             Ok(Exit::COMPLETE)
         }
         Err(error) => Err(error).or_exit(Exit::BAD_INPUT),
     };
     taking.abort();
+    showing.abort();
     tracing::info!("writing down what is kept");
     let (judge, probes) = (monitor.judge.clone(), monitor.probes.clone());
     let closed = tokio::task::spawn_blocking(move || {
@@ -112,8 +119,10 @@ async fn open(config: Config) -> Result<(Monitor, crate::history::Writing)> {
         let meters = Meters::new(&current, &history, ours)?;
         let rounds = Rounds::new(current.clone());
         let events = Events::new(config.monitor.events);
+        let hub = Hub::new(&config.web, config.monitor.interval, &config.monitor.prefix);
         let config = Arc::new(config);
-        anyhow::Ok((Monitor { config, current, rounds, events, history, judge, probes, meters }, writing))
+        let monitor = Monitor { config, current, rounds, events, history, judge, probes, meters, hub };
+        anyhow::Ok((monitor, writing))
     });
     opened.await.context("opening panicked")?
 }
@@ -153,11 +162,9 @@ fn router(monitor: &Monitor, started: Instant, env: &dyn Fn(&str) -> Option<Stri
         Some(name) => Some(env(name).with_context(|| format!("the environment variable {name} is not set"))?),
     };
     let changing = serve::protect(api::changing(api.clone()), config.monitor.addr(), token.as_deref())?;
-    let router = api::router(api).merge(changing);
-    Ok(match config.monitor.prefix.as_str() {
-        "" => router,
-        prefix => Router::new().nest(prefix, router),
-    })
+    let page = Web { hub: monitor.hub.clone(), views: web::views(config), events: monitor.events.clone() };
+    let router = api::router(api).merge(changing).merge(web::router(page));
+    Ok(web::within(&config.monitor.prefix, router))
 }
 
 async fn listen(
@@ -268,6 +275,8 @@ fn turned(monitor: &Monitor, round: &Round) {
 /// Backups on their schedule. The next one is due `every` after the newest that is there, restarts or not.
 async fn back_up(monitor: Monitor) {
     let Some(every) = monitor.config.backup.every else { return };
+    // There is nothing to copy before the first rounds.
+    tokio::time::sleep(monitor.config.monitor.interval * 2).await;
     loop {
         let (history, config) = (monitor.history.clone(), Arc::clone(&monitor.config));
         let made = tokio::task::spawn_blocking(move || {
@@ -290,7 +299,7 @@ async fn back_up(monitor: Monitor) {
             Ok(Err(error)) => {
                 let error: anyhow::Error = error;
                 tracing::error!(error = format!("{error:#}"), "no backup could be made; it is tried again");
-                every.min(std::time::Duration::from_secs(600))
+                every.min(std::time::Duration::from_secs(60))
             }
             Err(_) => every,
         };

@@ -34,9 +34,6 @@ const LEARNT_TICKS: u64 = 300;
 /// Milliseconds since 1970.
 pub(super) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// The value of a variable.
-type LookUp = Box<dyn Fn(&str) -> Option<String> + Send>;
-
 /// What is computed of a round.
 type Derive = Box<dyn Fn(&Round) -> Vec<Reading> + Send + Sync>;
 
@@ -44,7 +41,8 @@ type Derive = Box<dyn Fn(&Round) -> Vec<Reading> + Send + Sync>;
 pub struct Builder {
     config: Config,
     folder: PathBuf,
-    secrets: LookUp,
+    /// Variables that receivers name.
+    secrets: HashMap<String, Secret>,
     client: Option<Client>,
     external_url: String,
     events: Events,
@@ -100,7 +98,7 @@ impl Builder {
         Self {
             config,
             folder,
-            secrets: Box::new(|_| None),
+            secrets: HashMap::new(),
             client: None,
             external_url: String::new(),
             events,
@@ -110,10 +108,19 @@ impl Builder {
         }
     }
 
-    /// How the variables that receivers name are looked up.
+    /// Looks up the variables that receivers name.
     #[must_use]
-    pub fn secrets(mut self, look_up: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
-        self.secrets = Box::new(look_up);
+    pub fn secrets(mut self, look_up: &dyn Fn(&str) -> Option<String>) -> Self {
+        let names = |receiver: &ReceiverConfig| {
+            [receiver.url_env.clone(), receiver.secret_env.clone(), receiver.token_env.clone()]
+                .into_iter()
+                .flatten()
+        };
+        for name in self.config.receiver.iter().flat_map(names) {
+            if let Some(value) = look_up(&name).filter(|value| !value.is_empty()) {
+                self.secrets.insert(name, Secret::new(value));
+            }
+        }
         self
     }
 
@@ -224,18 +231,18 @@ impl Builder {
     fn way(&self, receiver: &ReceiverConfig) -> Result<Way, String> {
         let variable = |field: &str, name: &Option<String>| match name {
             None => Ok(None),
-            Some(name) => match (self.secrets)(name).filter(|value| !value.is_empty()) {
-                Some(value) => Ok(Some(value)),
+            Some(name) => match self.secrets.get(name) {
+                Some(value) => Ok(Some(value.clone())),
                 None => Err(format!(
                     "alert receiver {:?}: `{field}` names the variable {name}, which is not set",
                     receiver.name
                 )),
             },
         };
-        let secret = variable("secret_env", &receiver.secret_env)?.map(Secret::new);
-        let token = variable("token_env", &receiver.token_env)?.map(Secret::new);
-        let url = receiver.url.clone().or(variable("url_env", &receiver.url_env)?);
-        let url = url.map(|url| crate::address::Address::parse(&url)).transpose();
+        let secret = variable("secret_env", &receiver.secret_env)?;
+        let token = variable("token_env", &receiver.token_env)?;
+        let url = receiver.url.clone().map(Secret::new).or(variable("url_env", &receiver.url_env)?);
+        let url = url.map(|url| crate::address::Address::parse(url.reveal())).transpose();
         let url = url.map_err(|wants| format!("alert receiver {:?}: its address {wants}", receiver.name))?;
         Way::new(receiver, &self.folder, url, secret, token, &self.external_url)
     }

@@ -23,7 +23,7 @@ pub struct Config {
     /// How long minutes stay; default `35d`. Whole months go at a time.
     #[serde(with = "humantime_serde")]
     pub minute: Duration,
-    /// How long hours stay; default `2y`. Whole years go at a time.
+    /// How long hours stay; default `730d`. Whole years go at a time.
     #[serde(with = "humantime_serde")]
     pub hour: Duration,
     /// How often other programs see new rows in the files; default `15m`. What the monitor itself shows is never late.

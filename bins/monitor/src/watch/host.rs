@@ -14,7 +14,8 @@ pub(super) fn readings(sample: &Sample, interner: &mut Interner) -> Vec<Reading>
     memory(sample, &mut out);
     disk(sample, &mut out);
     network(sample, &mut out);
-    for mount in &sample.mounts {
+    // Of several on one path the last is the one that is seen.
+    for mount in sample.mounts.iter().rev() {
         of_mount(mount, &mut out);
     }
     process(sample, &mut out);

@@ -112,7 +112,8 @@ impl Interner {
         Arc::new(Series { target: Arc::clone(&self.target), name, labels, kind })
     }
 
-    /// The series of a name and labels that we make ourselves; `None` when it is not wanted or there is no room.
+    /// The series of a name and labels that we make ourselves; `None` when it is not wanted, there is no room, or it was
+    /// told in this round.
     pub(super) fn labelled(
         &mut self,
         name: &str,
@@ -127,9 +128,9 @@ impl Interner {
                 text.extend_from_slice(part.as_bytes());
             }
         }
-        if let Some((known, _)) = self.look(&text) {
+        if let Some((known, twice)) = self.look(&text) {
             return match &known.role {
-                Role::Reading(series) => Some(Arc::clone(series)),
+                Role::Reading(series) if !twice => Some(Arc::clone(series)),
                 _ => None,
             };
         }
@@ -203,6 +204,7 @@ mod tests {
         let mut interner = Interner::new(&Arc::from("t"), Wanted::default(), 2);
         interner.begin();
         let first = interner.labelled("a", &[("l", "1")], Kind::Gauge).unwrap();
+        assert!(interner.labelled("a", &[("l", "1")], Kind::Gauge).is_none(), "once in a round");
         assert!(interner.labelled("b", &[], Kind::Gauge).is_some());
         assert!(interner.labelled("c", &[], Kind::Gauge).is_none(), "no room");
         interner.end();
