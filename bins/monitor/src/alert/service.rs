@@ -110,7 +110,7 @@ impl Builder {
 
     /// Looks up the variables that receivers name.
     #[must_use]
-    pub fn secrets(mut self, look_up: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub fn secrets(mut self, look_up: impl Fn(&str) -> Option<String>) -> Self {
         let names = |receiver: &ReceiverConfig| {
             [receiver.url_env.clone(), receiver.secret_env.clone(), receiver.token_env.clone()]
                 .into_iter()

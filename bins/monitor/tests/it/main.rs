@@ -12,6 +12,7 @@ mod copies;
 mod doctor;
 mod kills;
 mod logs;
+mod promtool;
 mod real;
 mod running;
 mod targets;
