@@ -9,6 +9,7 @@ mod router;
 mod service;
 mod signals;
 mod steering;
+mod view;
 
 pub use config::{Config, Signal, Target};
 pub use remote::{Refusal, Remote, Shown};

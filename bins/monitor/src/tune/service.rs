@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex as Short, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidemill_autotune::{Decision, Knob, Outcome, Record, TrialView};
+use tidemill_autotune::{Decision, Outcome, Record};
 use tokio::sync::{Mutex, broadcast, watch};
 use tokio::task::JoinSet;
 
@@ -14,15 +14,13 @@ use super::config::{Config, Target};
 use super::remote::{Refusal, Remote, Shown};
 use super::signals::Readings;
 use super::steering::Steering;
+use super::view::knob;
 use crate::address::Address;
 use crate::alert::{self, Secret, Severity};
 use crate::event::{Event, Events};
 use crate::http::Client;
 use crate::series::{Reading, Round};
 use crate::state;
-
-/// Decisions shown at most.
-const SHOWN: usize = 100;
 
 /// Who hears of decisions: alerts and charts.
 #[derive(Clone, Debug)]
@@ -66,24 +64,24 @@ pub struct Handle {
 }
 
 #[derive(Debug)]
-struct Steered {
-    target: Target,
-    remote: Remote,
-    readings: Short<Readings>,
-    inner: Mutex<Inner>,
-    file: PathBuf,
-    notify: Notify,
+pub(super) struct Steered {
+    pub(super) target: Target,
+    pub(super) remote: Remote,
+    pub(super) readings: Short<Readings>,
+    pub(super) inner: Mutex<Inner>,
+    pub(super) file: PathBuf,
+    pub(super) notify: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    steering: Option<Steering>,
-    shown: Shown,
-    error: Option<String>,
+pub(super) struct Inner {
+    pub(super) steering: Option<Steering>,
+    pub(super) shown: Shown,
+    pub(super) error: Option<String>,
     /// Values that could not be set: tried again at the next step.
-    owed: BTreeMap<String, f64>,
-    taken_over: bool,
-    records: Vec<Record>,
+    pub(super) owed: BTreeMap<String, f64>,
+    pub(super) taken_over: bool,
+    pub(super) records: Vec<Record>,
 }
 
 impl Tuning {
@@ -350,45 +348,6 @@ impl Steered {
             );
         }
     }
-
-    async fn view(&self, enabled: bool) -> Value {
-        let inner = self.inner.lock().await;
-        let ours = inner.steering.as_ref();
-        let mut trials: Vec<Value> =
-            ours.map(Steering::trials).unwrap_or_default().iter().map(trial).collect();
-        let mut journal: Vec<Value> =
-            inner.records.iter().rev().take(SHOWN).map(|one| record(one, "monitor")).collect();
-        // Theirs come as they show them, with times in seconds.
-        for (list, from, field) in
-            [(&mut trials, &inner.shown.trials, "began"), (&mut journal, &inner.shown.journal, "at")]
-        {
-            for one in from {
-                let mut one = one.clone();
-                if let Some(seconds) = one[field].as_f64() {
-                    one[if field == "at" { "at_ms" } else { "began_ms" }] = json!((seconds * 1000.0) as i64);
-                }
-                one["decided_by"] = "target".into();
-                list.push(one);
-            }
-        }
-        journal.sort_by_key(|one| std::cmp::Reverse(one["at_ms"].as_i64()));
-        journal.truncate(SHOWN);
-        let knobs: Vec<Value> =
-            inner.shown.knobs.iter().map(|(one, value)| knob(one, *value, &trials)).collect();
-        let mut shown = json!({
-            "name": self.target.name,
-            "steered": enabled && ours.is_some(),
-            "tunes_itself": inner.shown.enabled,
-            "emergency": ours.is_some_and(Steering::is_emergency),
-            "knobs": knobs,
-            "trials": trials,
-            "journal": journal,
-        });
-        if let Some(error) = &inner.error {
-            shown["error"] = error.as_str().into();
-        }
-        shown
-    }
 }
 
 impl Handle {
@@ -453,42 +412,11 @@ fn kind_of(decision: &Decision) -> (&'static str, Severity) {
     }
 }
 
-fn knob(knob: &Knob, value: f64, trials: &[Value]) -> Value {
-    let holds = |trial: &&Value| {
-        let turns = trial["turns"].as_array();
-        turns.is_some_and(|turns| turns.iter().any(|turn| turn["knob"] == knob.name.as_str()))
-    };
-    json!({
-        "name": knob.name,
-        "value": value,
-        "unit": knob.unit,
-        "low": knob.low,
-        "high": knob.high,
-        "step": knob.step,
-        "trial": trials.iter().find(holds).map(|trial| trial["id"].clone()),
-    })
-}
-
-fn trial(trial: &TrialView) -> Value {
-    let mut shown = serde_json::to_value(trial).unwrap_or_default();
-    shown["began_ms"] = json!(millis(trial.began));
-    shown["decided_by"] = "monitor".into();
-    shown
-}
-
-fn record(record: &Record, by: &str) -> Value {
-    let mut shown = serde_json::to_value(record).unwrap_or_default();
-    shown["at_ms"] = json!(millis(record.at));
-    shown["words"] = record.words().into();
-    shown["decided_by"] = by.into();
-    shown
-}
-
 fn now() -> Duration {
     Duration::from_millis(u64::try_from(crate::now_ms()).unwrap_or(0))
 }
 
-fn millis(at: Duration) -> i64 {
+pub(super) fn millis(at: Duration) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
 
