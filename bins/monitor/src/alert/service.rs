@@ -139,8 +139,8 @@ impl Shared {
             return;
         }
         let lost = inner.outbox.lost;
-        let config = inner.engine.config.clone();
-        inner.outbox.put(&config, &inner.identity, &events);
+        let Inner { engine, outbox, identity } = &mut *inner;
+        outbox.put(&engine.config, identity, &events);
         if inner.outbox.lost > lost {
             self.error("delivery");
         }

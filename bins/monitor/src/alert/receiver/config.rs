@@ -46,7 +46,7 @@ pub struct ReceiverConfig {
     /// For `alertmanager`: how often everything that fires is sent again. Default 1 min.
     #[serde(default = "one_minute", with = "span")]
     pub resend: Duration,
-    /// For `log`: the file, below the monitor's data where it is not absolute.
+    /// For `log`: the file, below `DATA/alerts` where it is not absolute.
     #[serde(default)]
     pub path: Option<PathBuf>,
     /// For `log`: bytes of one file at most; then it becomes `.1`, and `.1` becomes `.2`. Default 10 MB.
