@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod alert;
+mod alert_delivery;
+mod alert_kills;
+mod alertmanager;
 mod browser;
 mod config;
 mod copies;
 mod doctor;
 mod kills;
+mod logs;
 mod real;
 mod running;
 mod targets;
