@@ -5,10 +5,12 @@
 
 mod active;
 mod baseline;
+mod build;
 mod config;
 mod deliver;
 mod engine;
 mod matcher;
+mod names;
 mod outbox;
 mod receiver;
 mod router;
@@ -24,23 +26,16 @@ mod view;
 
 pub use active::{Acknowledged, Alert, Change, Event};
 pub use baseline::Baseline;
+pub use build::Builder;
 pub use config::{BUILTIN_RULES, Config, Thresholds};
 pub use engine::{Engine, Notice, Stats};
 pub use matcher::{Labels, MAX_MATCHERS, Matcher};
+pub use names::{AUTO_TUNING, POOR_ROUNDS, STARTED};
 pub use outbox::{Notification, Outbox};
 pub use receiver::{ReceiverConfig, ReceiverKind, Secret};
 pub use router::{changes, router};
 pub use rule::{Fold, Kind, Rule, Worse};
-pub use service::{Alerts, Builder, Handle, Report};
+pub use service::{Alerts, Handle, Report};
 pub use severity::Severity;
 pub use silence::{Inhibit, NewSilence, Silence};
 pub use state::State;
-
-/// How many rounds of a target in a row had something bad in them: a metric of every target.
-pub const POOR_ROUNDS: &str = "poor_rounds";
-
-/// The name of the notice that watching began.
-pub const STARTED: &str = "monitoring-started";
-
-/// The name of the notice that a setting was changed by itself.
-pub const AUTO_TUNING: &str = "auto-tuning";

@@ -11,19 +11,18 @@ use tokio::sync::{Mutex, Notify, broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::active::Event;
+use super::build::Builder;
 use super::config::Config;
-use super::deliver::{self, Way};
 use super::engine::{Engine, Notice};
 use super::outbox::Outbox;
-use super::receiver::{ReceiverConfig, Secret};
 use super::state::{Place, State};
 use super::view;
 use crate::event::Events;
-use crate::http::Client;
 use crate::series::{Kind, Reading, Round, Series};
 
 /// What goes wrong in ourselves, each a series of `monitor_errors_total`.
-const ERRORS: [&str; 8] = ["delivery", "history", "logs", "rounds", "series", "state", "tuning", "other"];
+pub(super) const ERRORS: [&str; 8] =
+    ["delivery", "history", "logs", "rounds", "series", "state", "tuning", "other"];
 
 /// How often time alone is looked at, and what was delivered is stored.
 const TICK: Duration = Duration::from_secs(1);
@@ -31,34 +30,18 @@ const TICK: Duration = Duration::from_secs(1);
 /// So often what was learnt is stored when nothing else happens.
 const LEARNT_TICKS: u64 = 300;
 
+/// What is computed of a round.
+pub(super) type Derive = Box<dyn Fn(&Round) -> Vec<Reading> + Send + Sync>;
+
 /// Milliseconds since 1970.
 pub(super) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// The value of a variable.
-type LookUp = Box<dyn Fn(&str) -> Option<String> + Send>;
-
-/// What is computed of a round.
-type Derive = Box<dyn Fn(&Round) -> Vec<Reading> + Send + Sync>;
-
-/// Puts alerting together.
-pub struct Builder {
-    config: Config,
-    folder: PathBuf,
-    secrets: LookUp,
-    client: Option<Client>,
-    external_url: String,
-    events: Events,
-    clock: Clock,
-    began: String,
-    derive: Derive,
-}
 
 /// Alerting that runs. Dropped, it stops at once; what was not delivered is at the next start.
 #[derive(Debug)]
 pub struct Alerts {
-    handle: Handle,
-    tasks: JoinSet<()>,
-    stop: watch::Sender<bool>,
+    pub(super) handle: Handle,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) stop: watch::Sender<bool>,
 }
 
 /// The way to alerting that runs, for the API and for other parts. Clones share it.
@@ -70,18 +53,18 @@ pub(super) struct Shared {
     pub(super) place: Place,
     pub(super) clock: Clock,
     pub(super) keep_trying: Duration,
-    events: Events,
-    derive: Derive,
-    wake: BTreeMap<String, Arc<Notify>>,
+    pub(super) events: Events,
+    pub(super) derive: Derive,
+    pub(super) wake: BTreeMap<String, Arc<Notify>>,
     pub(super) dirty: AtomicBool,
     pub(super) delivered: AtomicU64,
-    errors: HashMap<&'static str, AtomicU64>,
+    pub(super) errors: HashMap<&'static str, AtomicU64>,
 }
 
 pub(super) struct Inner {
     pub(super) engine: Engine,
     pub(super) outbox: Outbox,
-    identity: String,
+    pub(super) identity: String,
 }
 
 /// How it ended.
@@ -93,159 +76,11 @@ pub struct Report {
     pub waiting: usize,
 }
 
-impl Builder {
-    /// With this configuration, which is completed here; its state stands in `folder`.
-    #[must_use]
-    pub fn new(config: Config, folder: PathBuf, events: Events) -> Self {
-        Self {
-            config,
-            folder,
-            secrets: Box::new(|_| None),
-            client: None,
-            external_url: String::new(),
-            events,
-            clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
-            began: String::new(),
-            derive: Box::new(|_| Vec::new()),
-        }
-    }
-
-    /// How the variables that receivers name are looked up.
-    #[must_use]
-    pub fn secrets(mut self, look_up: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
-        self.secrets = Box::new(look_up);
-        self
-    }
-
-    /// Sends by this client instead of one of its own.
-    #[must_use]
-    pub fn client(mut self, client: Client) -> Self {
-        self.client = Some(client);
-        self
-    }
-
-    /// Where a person sees the alerts; notifications link to it.
-    #[must_use]
-    pub fn external_url(mut self, url: &str) -> Self {
-        url.clone_into(&mut self.external_url);
-        self
-    }
-
-    /// What is said when watching begins; without it nothing is.
-    #[must_use]
-    pub fn began(mut self, words: &str) -> Self {
-        words.clone_into(&mut self.began);
-        self
-    }
-
-    /// What is computed of a target's round and looked at with it: its mean response, its share of errors.
-    #[must_use]
-    pub fn derive(mut self, derive: impl Fn(&Round) -> Vec<Reading> + Send + Sync + 'static) -> Self {
-        self.derive = Box::new(derive);
-        self
-    }
-
-    /// Milliseconds since 1970, for tests.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Reads the state, and starts to hear `rounds` and to deliver what is left of the last run.
-    ///
-    /// # Errors
-    /// The field, variable or file that is wrong.
-    pub async fn start(self, rounds: broadcast::Receiver<Arc<Round>>) -> Result<Alerts, String> {
-        let config = self.config.clone().complete()?;
-        let client = match self.client.clone() {
-            Some(client) => client,
-            None => Client::new(1 << 20).map_err(|error| format!("{error:#}"))?,
-        };
-        let ways =
-            config.receiver.iter().map(|receiver| self.way(receiver)).collect::<Result<Vec<_>, _>>()?;
-        let now_ms = (self.clock)();
-        let place = Place::new(&self.folder);
-        let seed = format!("{} {now_ms} {}", self.folder.display(), std::process::id());
-        let state = place.read()?.unwrap_or_else(|| State::new(&seed));
-        let mut engine = Engine::new(config.clone())?;
-        let mut outbox = state.outbox.clone();
-        outbox.keep_only(&config);
-        let over = state.restore(now_ms, &mut engine);
-        outbox.put(&config, &state.identity, &over);
-        let wake = config.receiver.iter().map(|receiver| (receiver.name.clone(), Arc::default())).collect();
-        let shared = Arc::new(Shared {
-            inner: Mutex::new(Inner { engine, outbox, identity: state.identity }),
-            place,
-            clock: self.clock,
-            keep_trying: config.keep_trying,
-            events: self.events,
-            derive: self.derive,
-            wake,
-            dirty: AtomicBool::new(true),
-            delivered: AtomicU64::new(0),
-            errors: ERRORS.iter().map(|kind| (*kind, AtomicU64::new(0))).collect(),
-        });
-        // Now rather than at the first alert: a folder that cannot be written is told at the start.
-        shared
-            .store(&mut *shared.inner.lock().await)
-            .await
-            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
-        let (stop, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        for (receiver, way) in config.receiver.iter().zip(ways) {
-            let wake = Arc::clone(&shared.wake[&receiver.name]);
-            tasks.spawn(deliver::run(
-                Arc::clone(&shared),
-                client.clone(),
-                receiver.clone(),
-                way,
-                wake,
-                stopped.clone(),
-            ));
-        }
-        let handle = Handle(Arc::clone(&shared));
-        if !self.began.is_empty() {
-            handle
-                .notice(Notice {
-                    name: super::STARTED.to_owned(),
-                    severity: super::Severity::Info,
-                    target: MONITOR.to_owned(),
-                    summary: self.began,
-                    recommendation: String::new(),
-                })
-                .await;
-        }
-        tasks.spawn(hear(shared, rounds, stopped));
-        Ok(Alerts { handle, tasks, stop })
-    }
-
-    /// How one receiver is told.
-    fn way(&self, receiver: &ReceiverConfig) -> Result<Way, String> {
-        let variable = |field: &str, name: &Option<String>| match name {
-            None => Ok(None),
-            Some(name) => match (self.secrets)(name).filter(|value| !value.is_empty()) {
-                Some(value) => Ok(Some(value)),
-                None => Err(format!(
-                    "alert receiver {:?}: `{field}` names the variable {name}, which is not set",
-                    receiver.name
-                )),
-            },
-        };
-        let secret = variable("secret_env", &receiver.secret_env)?.map(Secret::new);
-        let token = variable("token_env", &receiver.token_env)?.map(Secret::new);
-        let url = receiver.url.clone().or(variable("url_env", &receiver.url_env)?);
-        let url = url.map(|url| crate::address::Address::parse(&url)).transpose();
-        let url = url.map_err(|wants| format!("alert receiver {:?}: its address {wants}", receiver.name))?;
-        Way::new(receiver, &self.folder, url, secret, token, &self.external_url)
-    }
-}
-
 /// The target under which we watch ourselves.
-const MONITOR: &str = "monitor";
+pub(super) const MONITOR: &str = "monitor";
 
 /// Rounds, and the time, until it is stopped.
-async fn hear(
+pub(super) async fn hear(
     shared: Arc<Shared>,
     mut rounds: broadcast::Receiver<Arc<Round>>,
     mut stopped: watch::Receiver<bool>,
@@ -331,7 +166,7 @@ impl Shared {
         }
     }
 
-    async fn store(&self, inner: &mut Inner) -> std::io::Result<()> {
+    pub(super) async fn store(&self, inner: &mut Inner) -> std::io::Result<()> {
         let state = State::of(&inner.identity, &inner.engine, &inner.outbox);
         let place = self.place.clone();
         tokio::task::spawn_blocking(move || place.write(&state)).await.map_err(std::io::Error::other)?
@@ -450,11 +285,5 @@ impl Alerts {
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Builder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
     }
 }

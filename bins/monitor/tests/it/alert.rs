@@ -397,3 +397,43 @@ proptest! {
         }
     }
 }
+
+/// What the guide shows is understood: rules, receivers, logs and knobs.
+#[test]
+fn the_guide_s_examples_are_good() {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shown {
+        alert: Option<Config>,
+        logs: Option<tidemill_monitor::logs::Config>,
+        tuning: Option<tidemill_monitor::tune::Config>,
+    }
+    let guide =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATING.md")).unwrap();
+    let (_, alerts) = guide.split_once("\n## Alerts\n").unwrap();
+    let sample = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/sample.toml")).unwrap();
+    let (_, sample) = sample.split_once("# Alerts: the rules that ship").unwrap();
+    // Every example of the sample is a comment.
+    let is_toml = |line: &&str| line.starts_with('[') || line.contains(" = ");
+    let lines = sample.lines().filter_map(|line| line.strip_prefix("# ")).filter(is_toml);
+    let sample = lines.collect::<Vec<_>>().join("\n");
+    let shown = alerts.split("```toml\n").skip(1).map(|block| block.split_once("```").unwrap().0.to_owned());
+    let mut count = 0;
+    for text in shown.chain([sample]) {
+        let Shown { alert, logs, tuning } =
+            toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        if let Some(alert) = alert {
+            assert!(alert.complete().unwrap().rule.iter().any(|rule| rule.name == "queue-long"));
+            count += 1;
+        }
+        if let Some(logs) = logs {
+            logs.validate().unwrap();
+            count += 1;
+        }
+        if let Some(tuning) = tuning {
+            tuning.validate(["collector"]).unwrap();
+            count += 1;
+        }
+    }
+    assert_eq!(count, 6);
+}

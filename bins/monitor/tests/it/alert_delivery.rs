@@ -115,7 +115,7 @@ pub(crate) fn config(receiver: Vec<ReceiverConfig>) -> Config {
 
 fn builder(config: Config, folder: &Path) -> Builder {
     Alerts::builder(config, folder.to_owned(), Events::new(100))
-        .secrets(|name| Some("SECRET-VALUE".to_owned()).filter(|_| name == "HOOK_SECRET"))
+        .secrets(|name: &str| Some("SECRET-VALUE".to_owned()).filter(|_| name == "HOOK_SECRET"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
