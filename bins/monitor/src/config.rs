@@ -10,7 +10,7 @@ use tidemill_metrics::HealthConfig;
 use tidemill_shell::config::Alias;
 
 use crate::watch::{Business, Custom, Target};
-use crate::{alert, backup, history, logs, probe, web};
+use crate::{alert, backup, history, logs, probe, tune, web};
 
 /// The whole file. Every field has a default: without a file this host is watched.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub alert: alert::Config,
     /// Log files.
     pub logs: logs::Config,
+    /// Targets with knobs.
+    pub tuning: tune::Config,
     /// What is good and bad; the three thresholds of `[monitor]` stand above `poor` here.
     pub health: HealthConfig,
     /// Prometheus endpoints.
@@ -235,7 +237,9 @@ impl Config {
         if let Err(problem) = self.alerts().complete() {
             return fault("alert", false, || problem);
         }
-        self.logs.validate().or_else(|problem| fault("logs", false, || problem))
+        self.logs.validate().or_else(|problem| fault("logs", false, || problem))?;
+        let watched = self.targets.iter().map(|target| target.name.as_str());
+        self.tuning.validate(watched).or_else(|problem| fault("tuning", false, || problem))
     }
 
     fn check_health(&self) -> Result<(), Fault> {

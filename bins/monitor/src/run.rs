@@ -23,6 +23,7 @@ use crate::logs::{self, Logs};
 use crate::meters::Meters;
 use crate::probe::Probes;
 use crate::series::Round;
+use crate::tune::{self, Tuning};
 use crate::watch::{self, Rounds};
 use crate::web::{self, Hub, Web};
 use crate::{backup, now_ms};
@@ -71,7 +72,7 @@ pub async fn run(
     let showing = tokio::spawn(async move { hub.follow(rounds, events).await });
     let drain = monitor.config.monitor.drain.min(api::CLOSE);
     let ended = match serve(&monitor, &client, started, shutdown, env).await {
-        Ok(Serving { tasks, server, alerts, logs }) => {
+        Ok(Serving { tasks, server, alerts, logs, tuning }) => {
             begun(&monitor, &server, &alerts).await;
             let backups = tokio::spawn(back_up(monitor.clone()));
             shutdown.draining().await;
@@ -79,6 +80,8 @@ pub async fn run(
             backups.abort();
             monitor.hub.close(drain).await;
             server.close(drain).await;
+            // Before alerts, which are told what is put back.
+            tuning.close(drain).await;
             logs.close().await;
             alerts.close(drain).await;
             Ok(Exit::COMPLETE)
@@ -106,6 +109,7 @@ struct Serving {
     server: Server,
     alerts: Alerts,
     logs: Logs,
+    tuning: Tuning,
 }
 
 async fn serve(
@@ -120,12 +124,31 @@ async fn serve(
     let (config, data) = (monitor.config.logs.clone(), monitor.config.monitor.data.clone());
     let logs =
         Logs::start(config, data, move |round| rounds.tell(round)).await.map_err(anyhow::Error::msg)?;
-    let router = router(monitor, started, &alerts, &logs, env)?;
+    let tuning = tuning(monitor, client, &alerts, env).await?;
+    let router = router(monitor, started, Parts { alerts: &alerts, logs: &logs, tuning: &tuning }, env)?;
     let ending = shutdown.clone();
     let until = async move { ending.draining().await };
     let server = serve::serve(monitor.config.monitor.addr(), router, Limits::default(), until).await?;
     let tasks = watch::start(&monitor.config, client, &monitor.rounds, &monitor.probes, env)?;
-    Ok(Serving { tasks, server, alerts, logs })
+    Ok(Serving { tasks, server, alerts, logs, tuning })
+}
+
+async fn tuning(
+    monitor: &Monitor,
+    client: &Client,
+    alerts: &Alerts,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Tuning> {
+    let m = &monitor.config.monitor;
+    let current = monitor.current.clone();
+    let around = tune::Around {
+        data: m.data.clone(),
+        client: client.clone(),
+        rounds: monitor.rounds.subscribe(),
+        derive: Box::new(move |round| health::derived(round, &current)),
+        notify: tune::Notify { events: monitor.events.clone(), alerts: Some(alerts.handle()) },
+    };
+    Tuning::start(&monitor.config.tuning, m.auto_tuning, around, env).await.map_err(anyhow::Error::msg)
 }
 
 async fn alerts(monitor: &Monitor, client: &Client, env: &dyn Fn(&str) -> Option<String>) -> Result<Alerts> {
@@ -197,12 +220,18 @@ fn ours(config: &Config) -> Vec<Arc<str>> {
     ["host", "business"].into_iter().chain(metrics).chain(probes).map(Arc::from).collect()
 }
 
+/// What has routes of its own.
+struct Parts<'a> {
+    alerts: &'a Alerts,
+    logs: &'a Logs,
+    tuning: &'a Tuning,
+}
+
 /// Every route, below the prefix.
 fn router(
     monitor: &Monitor,
     started: Instant,
-    alerts: &Alerts,
-    logs: &Logs,
+    parts: Parts<'_>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Router> {
     let config = &monitor.config;
@@ -220,10 +249,13 @@ fn router(
         None => None,
         Some(name) => Some(env(name).with_context(|| format!("the environment variable {name} is not set"))?),
     };
-    let changing = api::changing(api.clone()).merge(alert::changes(alerts.handle()));
+    let Parts { alerts, logs, tuning } = parts;
+    let changing = api::changing(api.clone());
+    let changing = changing.merge(alert::changes(alerts.handle())).merge(tune::changes(tuning.handle()));
     let changing = serve::protect(changing, config.monitor.addr(), token.as_deref())?;
     let page = Web { hub: monitor.hub.clone(), views: web::views(config), events: monitor.events.clone() };
     let told = alert::router(alerts.handle()).merge(logs::router(logs.handle()));
+    let told = told.merge(tune::router(tuning.handle()));
     let router = api::router(api).merge(told).merge(changing).merge(web::router(page));
     Ok(web::within(&config.monitor.prefix, router))
 }

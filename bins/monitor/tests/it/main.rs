@@ -5,6 +5,7 @@
 mod alert;
 mod alert_delivery;
 mod alert_kills;
+mod alert_run;
 mod alertmanager;
 mod browser;
 mod config;

@@ -54,7 +54,13 @@ impl Monitor {
             text
         });
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        // Before it, alerts that the last run did not get to tell.
+        while output.read_line(&mut line).unwrap() > 0 && !line.starts_with("watching") {
+            line.clear();
+        }
+        // What is told later is read too, so that nobody waits for us.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let url = line.trim().rsplit("see ").next().unwrap_or_default().to_owned();
         if !url.starts_with("http://") {
             child.kill().ok();

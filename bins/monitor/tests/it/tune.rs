@@ -16,11 +16,11 @@ use tidemill_monitor::http::Client;
 use tidemill_monitor::tune::{Around, Config, Notify, Steering, Target, Tuning};
 use tokio::sync::broadcast;
 
-type Knobs = BTreeMap<&'static str, (f64, f64, f64)>;
+pub(crate) type Knobs = BTreeMap<&'static str, (f64, f64, f64)>;
 
 /// A program with knobs: what its signals are depends on them.
 #[derive(Clone)]
-struct Plant(Arc<Mutex<Inner>>);
+pub(crate) struct Plant(Arc<Mutex<Inner>>);
 
 struct Inner {
     knobs: Knobs,
@@ -32,7 +32,7 @@ struct Inner {
 }
 
 impl Plant {
-    async fn start(
+    pub(crate) async fn start(
         knobs: &[(&'static str, f64, f64, f64)],
         behave: fn(&Knobs, u64) -> Value,
     ) -> (Self, String) {
@@ -50,7 +50,12 @@ impl Plant {
         (plant, url)
     }
 
-    fn value(&self, knob: &str) -> f64 {
+    /// How often it was looked at.
+    pub(crate) fn reads(&self) -> u64 {
+        self.0.lock().unwrap().reads
+    }
+
+    pub(crate) fn value(&self, knob: &str) -> f64 {
         self.0.lock().unwrap().knobs[knob].0
     }
 }
