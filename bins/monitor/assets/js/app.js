@@ -48,7 +48,7 @@ const hours = () => RANGES.find(([name]) => name === place.range)?.[1] || 1;
 const context = {
   range() {
     if (place.from) return {from: place.from, to: place.to, live: false};
-    const to = live.state.paused ? live.state.pausedAt : Date.now();
+    const to = live.state.paused ? live.state.pausedAt : Date.now() + live.state.skew;
     return {from: to - hours() * 3600e3, to, live: !live.state.paused};
   },
   target: () => place.target,

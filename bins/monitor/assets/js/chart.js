@@ -100,7 +100,7 @@ export class Chart {
         const into = found.get(key).slots;
         one.t.forEach((t, i) => {
           if (one.mean[i] == null) return;
-          const slot = Math.round(t / step);
+          const slot = Math.floor(t / step);
           if (!into.has(slot)) into.set(slot, new Map());
           const mean = one.mean[i], low = one.min?.[i] ?? mean, high = one.max?.[i] ?? mean;
           // Two values of one series in a slot are one after the other; those of several series are side by side.
@@ -166,7 +166,7 @@ export class Chart {
   /** A value arrived: the newest slot takes it, and keeps its peaks. */
   round(frame) {
     if (this.state !== 'drawn') return false;
-    const slot = Math.round(frame.at_ms / this.step) * this.step / 1000;
+    const slot = Math.floor(frame.at_ms / this.step) * this.step / 1000;
     const {from, live: moving} = this.context.range();
     let touched = false;
     for (const [at, line] of this.spec.lines.entries()) {

@@ -130,7 +130,7 @@ impl Page {
             }
             Err(error) => {
                 let why = format!("cannot start `chromium` ({error}); install Debian's package");
-                writeln!(std::io::stderr(), "SKIPPED browser::*: {why}").unwrap();
+                eprintln!("SKIPPED browser::*: {why}");
                 return None;
             }
         };
@@ -297,7 +297,7 @@ async fn a_real_browser_sees_every_view_and_values_that_move() {
         page.call("Page.navigate", json!({"url": home})).await;
         page.until("document.querySelector('#chart-cpu canvas') && true").await;
         let took = page.until("performance.getEntriesByType('measure').map((m) => Math.round(m.duration)).sort((a, b) => a - b)[0]").await;
-        writeln!(std::io::stderr(), "first chart of the {visit} visit after {took} ms").unwrap();
+        eprintln!("first chart of the {visit} visit after {took} ms");
         assert!(took.as_f64().unwrap() < 30_000.0);
     }
     page.must_be_content("the first view");

@@ -9,5 +9,6 @@ mod doctor;
 mod kills;
 mod running;
 mod targets;
+mod top;
 mod watching;
 mod web;
