@@ -303,3 +303,85 @@ impl Sums {
 
 /// How often what is usual is written down.
 pub const SAVE_EVERY: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Reading;
+
+    fn host(at: i64, memory: f64, cpu: f64) -> Round {
+        let target: Arc<str> = Arc::from("host");
+        let reading = |name: &str, value| Reading {
+            series: Arc::new(Series::new(&target, name, &[], Kind::Gauge)),
+            value,
+        };
+        let readings = vec![reading("system_memory_percent", memory), reading("system_cpu_percent", cpu)];
+        Round { target: Arc::clone(&target), at_ms: at * 1000, took: Duration::ZERO, error: None, readings }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
+    }
+
+    fn status(memory: f64, cpu: f64) -> Status {
+        let dir = tempfile::tempdir().unwrap();
+        let judge = Judge::open(dir.path(), crate::config::Config::default().limits()).unwrap();
+        judge.take(&host(0, memory, cpu), &Current::default(), at(0)).unwrap();
+        judge.verdicts().0
+    }
+
+    #[test]
+    fn the_thresholds_of_the_specification_decide_the_status() {
+        for (memory, cpu, wanted) in [
+            (39.9, 29.9, Status::Excellent),
+            (40.1, 29.9, Status::Good),
+            (39.9, 30.1, Status::Good),
+            (60.1, 10.0, Status::Fair),
+            (10.0, 50.1, Status::Fair),
+            (80.1, 10.0, Status::Poor),
+            (10.0, 70.1, Status::Poor),
+            (95.1, 10.0, Status::Critical),
+            (10.0, 90.1, Status::Critical),
+        ] {
+            assert_eq!(status(memory, cpu), wanted, "memory {memory}, processor {cpu}");
+        }
+    }
+
+    #[test]
+    fn a_fifth_worse_than_usual_three_times_in_a_row_is_degraded_also_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Judge::open(dir.path(), crate::config::Config::default().limits()).unwrap();
+        let current = Current::default();
+        let judge = open();
+        for second in 0..40 {
+            judge.take(&host(second, 20.0, 20.0), &current, at(second as u64));
+        }
+        judge.save().unwrap();
+        let judge = open();
+        let mut told = Vec::new();
+        for second in 40..44 {
+            // A fifth and a little more of memory; the processor stays below it.
+            let judged = judge.take(&host(second, 24.1, 23.9), &current, at(second as u64)).unwrap();
+            told.push(judged.degraded);
+        }
+        assert_eq!(told, [vec![], vec![], vec![Vital::Memory], vec![]], "told once");
+        let (_, verdicts) = judge.verdicts();
+        let memory = verdicts.iter().find(|verdict| verdict.subject == "host.memory").unwrap();
+        assert!(memory.degraded && memory.consecutive == 4 && memory.samples >= 40);
+        assert!(memory.recommendation.contains("worse than the usual 20.0 %"), "{}", memory.recommendation);
+    }
+
+    #[test]
+    fn a_target_that_does_not_answer_is_poor_and_after_three_times_critical() {
+        let dir = tempfile::tempdir().unwrap();
+        let judge = Judge::open(dir.path(), crate::config::Config::default().limits()).unwrap();
+        let current = Current::default();
+        let down = Round { error: Some("refused".into()), readings: Vec::new(), ..host(0, 0.0, 0.0) };
+        for wanted in [Status::Poor, Status::Poor, Status::Critical] {
+            assert!(judge.take(&down, &current, at(0)).is_none());
+            assert_eq!(judge.verdicts().0, wanted);
+        }
+        judge.take(&host(1, 10.0, 10.0), &current, at(1));
+        assert_eq!(judge.verdicts().0, Status::Excellent);
+    }
+}

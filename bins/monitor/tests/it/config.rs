@@ -86,7 +86,7 @@ fn flags_beat_variables_and_variables_beat_the_file() {
         "--listen",
         "0.0.0.0",
         "--data",
-        "/tmp/elsewhere",
+        "elsewhere",
     ];
     let shown = effective(&flags, &[("AUTO_TUNING_ENABLED", "true"), ("MONITORING_INTERVAL", "7")]);
     holds(
@@ -99,7 +99,7 @@ fn flags_beat_variables_and_variables_beat_the_file() {
             "monitor.auto_tuning = false  # --no-auto-tuning",
             "monitor.port = 9002  # --port",
             "monitor.listen = \"0.0.0.0\"  # --listen",
-            "monitor.data = \"/tmp/elsewhere\"  # --data",
+            "monitor.data = \"elsewhere\"  # --data",
         ],
     );
     holds(&effective(&["--listen", "[::1]:9003"], &[]), &["monitor.port = 9003  # --listen"]);

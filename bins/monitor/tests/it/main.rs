@@ -7,6 +7,7 @@ mod config;
 mod copies;
 mod doctor;
 mod kills;
+mod real;
 mod running;
 mod targets;
 mod top;

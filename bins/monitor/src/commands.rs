@@ -53,7 +53,7 @@ pub fn dispatch(cli: Cli, surroundings: &Surroundings) -> Result<Exit, Failure> 
             doctor::run(&options, &mut input, &mut output)
         }
         Command::ConfigInit => {
-            print(include_str!("../../config/sample.toml"));
+            print(include_str!("../config/sample.toml"));
             Ok(Exit::COMPLETE)
         }
     }
