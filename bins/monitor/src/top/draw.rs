@@ -128,9 +128,8 @@ fn machine(frame: &mut Frame<'_>, area: Rect, wide: bool, board: &Dashboard, pal
     let load = host.load.map(|load| format!("load {load:.2}"));
     let memory =
         host.used.zip(host.total).map(|(used, total)| format!("{} of {}", bytes(used), bytes(total)));
-    let disk =
-        host.read.zip(host.written).map(|(r, w)| format!("{}/s read, {}/s written", bytes(r), bytes(w)));
-    let network = host.received.zip(host.sent).map(|(i, o)| format!("{}/s in, {}/s out", bytes(i), bytes(o)));
+    let disk = host.read.zip(host.written).map(|(r, w)| format!("r {}  w {}", bytes(r), bytes(w)));
+    let network = host.received.zip(host.sent).map(|(i, o)| format!("↓{} ↑{}", bytes(i), bytes(o)));
     let share = |curve: &Curve| curve.last().map(percent);
     let total = host.network.last().map(|value| format!("{}/s", bytes(value)));
     let all = [
@@ -172,11 +171,18 @@ fn collectors(frame: &mut Frame<'_>, area: Rect, board: &Dashboard, palette: Pal
     frame.render_widget(block, area);
     let table_rows = board.collectors.len() as u16 + 1;
     let [table, bars] = Layout::vertical([Constraint::Length(table_rows), Constraint::Min(0)]).areas(inner);
+    // Where there is little room, what can be told from the rest is left out.
+    let keep: &[usize] = if area.width >= 96 { &[0, 1, 2, 3, 4, 5, 6] } else { &[0, 1, 3, 4, 6] };
     let names =
         ["", "items/min", "rows/min", "success", "failures", "in flight", "response min / mean / max"];
-    let widths = [14, 10, 10, 9, 9, 10, 28].map(Constraint::Length);
-    let rows = board.collectors.iter().map(|(name, collector)| work(name, collector, palette));
-    frame.render_widget(Table::new(rows, widths).header(Row::new(names).style(palette.muted())), table);
+    let widths = [14, 10, 10, 9, 9, 10, 26];
+    let widths = keep.iter().map(|at| Constraint::Length(widths[*at]));
+    let names = Row::new(keep.iter().map(|at| names[*at])).style(palette.muted());
+    let rows = board.collectors.iter().map(|(name, collector)| {
+        let cells = work(name, collector, palette);
+        Row::new(keep.iter().map(|at| cells[*at].clone()))
+    });
+    frame.render_widget(Table::new(rows, widths).header(names), table);
     let all = board
         .collectors
         .iter()
@@ -193,7 +199,7 @@ fn collectors(frame: &mut Frame<'_>, area: Rect, board: &Dashboard, palette: Pal
     }
 }
 
-fn work<'a>(name: &'a str, collector: &Collector, palette: Palette) -> Row<'a> {
+fn work<'a>(name: &'a str, collector: &Collector, palette: Palette) -> [Cell<'a>; 7] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     let response = [collector.response.min_s, collector.response.mean_s, collector.response.max_s];
     let response = response.map(|value| or_dash(value.map(seconds))).join(" / ");
@@ -202,7 +208,7 @@ fn work<'a>(name: &'a str, collector: &Collector, palette: Palette) -> Row<'a> {
         Some(share) if share < 95.0 => palette.grade("warning"),
         _ => palette.grade("good"),
     };
-    Row::new([
+    [
         Cell::new(name),
         Cell::new(or_dash(collector.items_per_min.last().map(count))),
         Cell::new(or_dash(collector.rows_per_min.map(count))),
@@ -210,7 +216,7 @@ fn work<'a>(name: &'a str, collector: &Collector, palette: Palette) -> Row<'a> {
         Cell::new(or_dash(collector.failures.map(count))),
         Cell::new(or_dash(collector.in_flight.map(count))),
         Cell::new(response),
-    ])
+    ]
 }
 
 fn targets(frame: &mut Frame<'_>, area: Rect, board: &Dashboard, palette: Palette) {

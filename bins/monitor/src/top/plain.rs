@@ -26,7 +26,7 @@ pub fn line(board: &Dashboard) -> String {
     for (name, collector) in &board.collectors {
         let mut about = vec![name.clone()];
         about.extend(collector.items_per_min.last().map(|items| format!("{} items/min", count(items))));
-        about.extend(collector.success_percent.map(|share| format!("{} good", percent(share))));
+        about.extend(collector.success_percent.map(|share| format!("{share:.1} % good")));
         about.extend(collector.failures.map(|failures| format!("{} failed", count(failures))));
         about.extend(collector.response.mean_s.map(|mean| format!("mean {}", seconds(mean))));
         parts.push(about.join(" "));

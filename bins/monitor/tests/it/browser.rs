@@ -107,6 +107,7 @@ struct Page {
 }
 
 impl Page {
+    #[expect(clippy::print_stderr, reason = "a test that was left out says so")]
     async fn open(folder: &Path) -> Option<Self> {
         let profile = folder.join("profile");
         let started = Command::new("chromium")
