@@ -6,6 +6,7 @@ mod browser;
 mod config;
 mod copies;
 mod doctor;
+mod grafana;
 mod kills;
 mod real;
 mod running;
