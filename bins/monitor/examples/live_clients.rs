@@ -3,6 +3,9 @@
 //! `cargo run --release -p tidemill-monitor --example live_clients -- 1000 50 500` serves 1000 clients and 50 deaf ones 500
 //! series a second; the clients stand in a process of their own.
 
+#![expect(clippy::print_stdout, reason = "an example prints what it found")]
+
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,7 +35,12 @@ fn main() -> Result<()> {
 async fn server(reading: usize, deaf: usize, series: usize) -> Result<()> {
     let config = Config { live_clients: reading + deaf, ..Config::default() };
     let hub = Hub::new(&config, INTERVAL, "");
-    let routes = web::router(Web { hub: hub.clone(), views: Vec::new(), events: Events::new(1) });
+    let routes = web::router(Web {
+        hub: hub.clone(),
+        views: Vec::new(),
+        events: Events::new(1),
+        metrics: Box::new(BTreeSet::new),
+    });
     let mut limits = Limits::default();
     limits.max_connections = reading + deaf + 10;
     let server = serve("127.0.0.1:0".parse()?, routes, limits, std::future::pending()).await?;

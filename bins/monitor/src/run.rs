@@ -162,7 +162,13 @@ fn router(monitor: &Monitor, started: Instant, env: &dyn Fn(&str) -> Option<Stri
         Some(name) => Some(env(name).with_context(|| format!("the environment variable {name} is not set"))?),
     };
     let changing = serve::protect(api::changing(api.clone()), config.monitor.addr(), token.as_deref())?;
-    let page = Web { hub: monitor.hub.clone(), views: web::views(config), events: monitor.events.clone() };
+    let history = monitor.history.clone();
+    let page = Web {
+        hub: monitor.hub.clone(),
+        views: web::views(config),
+        events: monitor.events.clone(),
+        metrics: Box::new(move || history.metrics().into_iter().map(|(name, _)| name.to_string()).collect()),
+    };
     let router = api::router(api).merge(changing).merge(web::router(page));
     Ok(web::within(&config.monitor.prefix, router))
 }

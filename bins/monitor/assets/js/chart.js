@@ -60,7 +60,7 @@ export class Chart {
     const {from, to} = this.context.range();
     const target = this.context.target();
     const points = Math.max(120, Math.min(1200, Math.round((this.plot.clientWidth || 480) * 0.8)));
-    const ask = (line) => get('metrics/history', {
+    const ask = async (line) => series.exists(line.metric) && get('metrics/history', {
       metric: line.metric, hours: (to - from) / 3600e3, from_ms: Math.round(from), to_ms: Math.round(to), points,
       target: target || line.target,
       ...Object.fromEntries(Object.entries(line.labels || {}).filter(([, v]) => !Array.isArray(v)).map(([k, v]) => ['label.' + k, v])),
@@ -68,7 +68,8 @@ export class Chart {
     // Several metrics that are added are asked for one by one.
     const below = async (line) => {
       const all = await Promise.all([line.over.metric].flat().map((metric) => ask({target: line.target, ...line.over, metric})));
-      return {...all[0], series: all.flatMap((answer) => answer.series)};
+      const told = all.filter(Boolean);
+      return told.length && {...told[0], series: told.flatMap((answer) => answer.series)};
     };
     try {
       const answers = await Promise.all(this.spec.lines.map((line) =>
