@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch, keep, judge and serve, until a signal; without --config this host alone
     Run(Box<Run>),
+    /// Show a monitor, a collector or this machine on the terminal
+    Top(Top),
     /// Check a configuration, the folder, the port, the targets and the tuner
     Check(Check),
     /// Compare this machine's settings with what collecting and storing data wants; print each fix, apply on request
@@ -89,6 +91,21 @@ pub struct Settings {
     /// Serve on this address, with or without a port; overrides monitor.listen and monitor.port
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
+}
+
+/// `top`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOP_EXAMPLES)]
+pub struct Top {
+    /// A monitor's address, or a Prometheus endpoint that ends with /metrics; default the monitor on port 8080 of this
+    /// machine, or the machine itself when none runs
+    pub url: Option<String>,
+    /// Seconds between two looks, 1 to 60
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub interval: u64,
+    /// Print one line and end
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// `check`.
@@ -165,6 +182,7 @@ pub struct Doctor {
 const EXAMPLES: &str = "\
 Examples:
   tidemill-monitor run                              this host on http://127.0.0.1:8080
+  tidemill-monitor top                              the same on the terminal
   tidemill-monitor config-init > monitor.toml       a configuration to start from
   tidemill-monitor check --config monitor.toml      folder, port, targets, tuner
   tidemill-monitor run --config monitor.toml --interval 5
@@ -181,6 +199,15 @@ Examples:
 
 Weakest first: the file, MONITORING_INTERVAL, AUTO_TUNING_ENABLED, MEMORY_THRESHOLD, CPU_THRESHOLD and
 RESPONSE_TIME_THRESHOLD, then TIDEMILL_MONITOR__INTERVAL and the like for every field, then flags.";
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  tidemill-monitor top                                 the monitor of this machine, or the machine itself
+  tidemill-monitor top http://mill:8080/ops            a monitor elsewhere, below its prefix
+  tidemill-monitor top http://mill:8000/metrics        a collector, asked directly
+  tidemill-monitor top --interval 2 | tee top.log      lines, where there is no terminal
+
+Keys: q quit, space hold, r now, + - faster and slower, ? keys. NO_COLOR is honoured.";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:

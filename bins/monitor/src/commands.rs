@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod export;
 mod run;
+mod top;
 
 use std::collections::HashMap;
 
@@ -42,6 +43,7 @@ impl Surroundings {
 pub fn dispatch(cli: Cli, surroundings: &Surroundings) -> Result<Exit, Failure> {
     match cli.command {
         Command::Run(args) => run::run(&args, surroundings),
+        Command::Top(args) => top::top(&args, surroundings),
         Command::Check(args) => check::check(&args, surroundings),
         Command::Export(args) => export::export(&args),
         Command::Backup(args) => backup::backup(&args, surroundings),

@@ -167,7 +167,7 @@ impl Config {
         self.backup.check("backup")?;
         self.web.check("web")?;
         self.check_health()?;
-        self.check_alerts()?;
+        self.check_parts()?;
         let mut names: HashSet<&str> = RESERVED.into_iter().collect();
         for (i, target) in self.targets.iter().enumerate() {
             let path = format!("target.{i}");
@@ -230,16 +230,18 @@ impl Config {
         alert::Config { thresholds, ..self.alert.clone() }
     }
 
-    fn check_alerts(&self) -> Result<(), Fault> {
+    fn check_parts(&self) -> Result<(), Fault> {
         fault("alert.thresholds", self.alert.thresholds == alert::Thresholds::default(), || {
             "stand in [monitor]: cpu_threshold, memory_threshold, response_threshold".into()
         })?;
         if let Err(problem) = self.alerts().complete() {
             return fault("alert", false, || problem);
         }
-        self.logs.validate().or_else(|problem| fault("logs", false, || problem))?;
         let watched = self.targets.iter().map(|target| target.name.as_str());
-        self.tuning.validate(watched).or_else(|problem| fault("tuning", false, || problem))
+        if let Err(problem) = self.tuning.validate(watched) {
+            return fault("tuning", false, || problem);
+        }
+        self.logs.validate().or_else(|problem| fault("logs", false, || problem))
     }
 
     fn check_health(&self) -> Result<(), Fault> {

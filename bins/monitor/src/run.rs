@@ -23,7 +23,7 @@ use crate::logs::{self, Logs};
 use crate::meters::Meters;
 use crate::probe::Probes;
 use crate::series::Round;
-use crate::tune::{self, Tuning};
+use crate::tune::{self, Around, Notify, Tuning};
 use crate::watch::{self, Rounds};
 use crate::web::{self, Hub, Web};
 use crate::{backup, now_ms};
@@ -80,7 +80,7 @@ pub async fn run(
             backups.abort();
             monitor.hub.close(drain).await;
             server.close(drain).await;
-            // Before alerts, which are told what is put back.
+            // Before the alerts: what it puts back is told.
             tuning.close(drain).await;
             logs.close().await;
             alerts.close(drain).await;
@@ -112,6 +112,13 @@ struct Serving {
     tuning: Tuning,
 }
 
+/// The ways to the parts that have routes of their own.
+struct Parts {
+    alerts: alert::Handle,
+    logs: logs::Handle,
+    tuning: tune::Handle,
+}
+
 async fn serve(
     monitor: &Monitor,
     client: &Client,
@@ -125,30 +132,13 @@ async fn serve(
     let logs =
         Logs::start(config, data, move |round| rounds.tell(round)).await.map_err(anyhow::Error::msg)?;
     let tuning = tuning(monitor, client, &alerts, env).await?;
-    let router = router(monitor, started, Parts { alerts: &alerts, logs: &logs, tuning: &tuning }, env)?;
+    let parts = Parts { alerts: alerts.handle(), logs: logs.handle(), tuning: tuning.handle() };
+    let router = router(monitor, started, parts, env)?;
     let ending = shutdown.clone();
     let until = async move { ending.draining().await };
     let server = serve::serve(monitor.config.monitor.addr(), router, Limits::default(), until).await?;
     let tasks = watch::start(&monitor.config, client, &monitor.rounds, &monitor.probes, env)?;
     Ok(Serving { tasks, server, alerts, logs, tuning })
-}
-
-async fn tuning(
-    monitor: &Monitor,
-    client: &Client,
-    alerts: &Alerts,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Tuning> {
-    let m = &monitor.config.monitor;
-    let current = monitor.current.clone();
-    let around = tune::Around {
-        data: m.data.clone(),
-        client: client.clone(),
-        rounds: monitor.rounds.subscribe(),
-        derive: Box::new(move |round| health::derived(round, &current)),
-        notify: tune::Notify { events: monitor.events.clone(), alerts: Some(alerts.handle()) },
-    };
-    Tuning::start(&monitor.config.tuning, m.auto_tuning, around, env).await.map_err(anyhow::Error::msg)
 }
 
 async fn alerts(monitor: &Monitor, client: &Client, env: &dyn Fn(&str) -> Option<String>) -> Result<Alerts> {
@@ -175,6 +165,24 @@ async fn alerts(monitor: &Monitor, client: &Client, env: &dyn Fn(&str) -> Option
         .start(monitor.rounds.subscribe())
         .await
         .map_err(anyhow::Error::msg)
+}
+
+async fn tuning(
+    monitor: &Monitor,
+    client: &Client,
+    alerts: &Alerts,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Tuning> {
+    let current = monitor.current.clone();
+    let around = Around {
+        data: monitor.config.monitor.data.clone(),
+        client: client.clone(),
+        rounds: monitor.rounds.subscribe(),
+        derive: Box::new(move |round| health::derived(round, &current)),
+        notify: Notify { events: monitor.events.clone(), alerts: Some(alerts.handle()) },
+    };
+    let enabled = monitor.config.monitor.auto_tuning;
+    Tuning::start(&monitor.config.tuning, enabled, around, env).await.map_err(anyhow::Error::msg)
 }
 
 async fn open(config: Config) -> Result<(Monitor, crate::history::Writing)> {
@@ -220,18 +228,11 @@ fn ours(config: &Config) -> Vec<Arc<str>> {
     ["host", "business"].into_iter().chain(metrics).chain(probes).map(Arc::from).collect()
 }
 
-/// What has routes of its own.
-struct Parts<'a> {
-    alerts: &'a Alerts,
-    logs: &'a Logs,
-    tuning: &'a Tuning,
-}
-
 /// Every route, below the prefix.
 fn router(
     monitor: &Monitor,
     started: Instant,
-    parts: Parts<'_>,
+    parts: Parts,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Router> {
     let config = &monitor.config;
@@ -249,13 +250,18 @@ fn router(
         None => None,
         Some(name) => Some(env(name).with_context(|| format!("the environment variable {name} is not set"))?),
     };
-    let Parts { alerts, logs, tuning } = parts;
-    let changing = api::changing(api.clone());
-    let changing = changing.merge(alert::changes(alerts.handle())).merge(tune::changes(tuning.handle()));
+    let changing = api::changing(api.clone())
+        .merge(alert::changes(parts.alerts.clone()))
+        .merge(tune::changes(parts.tuning.clone()));
     let changing = serve::protect(changing, config.monitor.addr(), token.as_deref())?;
-    let page = Web { hub: monitor.hub.clone(), views: web::views(config), events: monitor.events.clone() };
-    let told = alert::router(alerts.handle()).merge(logs::router(logs.handle()));
-    let told = told.merge(tune::router(tuning.handle()));
+    let history = monitor.history.clone();
+    let page = Web {
+        hub: monitor.hub.clone(),
+        views: web::views(config),
+        events: monitor.events.clone(),
+        metrics: Box::new(move || history.metrics().into_iter().map(|(name, _)| name.to_string()).collect()),
+    };
+    let told = alert::router(parts.alerts).merge(logs::router(parts.logs)).merge(tune::router(parts.tuning));
     let router = api::router(api).merge(told).merge(changing).merge(web::router(page));
     Ok(web::within(&config.monitor.prefix, router))
 }

@@ -5,6 +5,7 @@ import {charts} from './charts.js';
 import {empty, fill, h, icon, toast, typing} from './dom.js';
 import {ago, clock, day, show, span, unitOf} from './format.js';
 import * as live from './live.js';
+import * as series from './series.js';
 
 const RANGES = [['5m', 5 / 60], ['15m', 0.25], ['1h', 1], ['6h', 6], ['24h', 24], ['7d', 168]];
 const VIEWS = ['system', 'application', 'business', 'alerts', 'tuning', 'logs'];
@@ -48,7 +49,7 @@ const hours = () => RANGES.find(([name]) => name === place.range)?.[1] || 1;
 const context = {
   range() {
     if (place.from) return {from: place.from, to: place.to, live: false};
-    const to = live.state.paused ? live.state.pausedAt : Date.now();
+    const to = live.state.paused ? live.state.pausedAt : Date.now() + live.state.skew;
     return {from: to - hours() * 3600e3, to, live: !live.state.paused};
   },
   target: () => place.target,
@@ -253,7 +254,9 @@ async function start() {
   });
   for (let wait = 300; ; wait = Math.min(wait * 2, 5000)) {
     try {
-      described = (await get('views')).views;
+      const answer = await get('views');
+      described = answer.views;
+      series.know(answer.known);
       break;
     } catch (error) {
       fill(main, empty('calm', error.message, error.advice));

@@ -60,7 +60,7 @@ export class Chart {
     const {from, to} = this.context.range();
     const target = this.context.target();
     const points = Math.max(120, Math.min(1200, Math.round((this.plot.clientWidth || 480) * 0.8)));
-    const ask = (line) => get('metrics/history', {
+    const ask = async (line) => series.exists(line.metric) && get('metrics/history', {
       metric: line.metric, hours: (to - from) / 3600e3, from_ms: Math.round(from), to_ms: Math.round(to), points,
       target: target || line.target,
       ...Object.fromEntries(Object.entries(line.labels || {}).filter(([, v]) => !Array.isArray(v)).map(([k, v]) => ['label.' + k, v])),
@@ -68,7 +68,8 @@ export class Chart {
     // Several metrics that are added are asked for one by one.
     const below = async (line) => {
       const all = await Promise.all([line.over.metric].flat().map((metric) => ask({target: line.target, ...line.over, metric})));
-      return {...all[0], series: all.flatMap((answer) => answer.series)};
+      const told = all.filter(Boolean);
+      return told.length && {...told[0], series: told.flatMap((answer) => answer.series)};
     };
     try {
       const answers = await Promise.all(this.spec.lines.map((line) =>
@@ -100,7 +101,7 @@ export class Chart {
         const into = found.get(key).slots;
         one.t.forEach((t, i) => {
           if (one.mean[i] == null) return;
-          const slot = Math.round(t / step);
+          const slot = Math.floor(t / step);
           if (!into.has(slot)) into.set(slot, new Map());
           const mean = one.mean[i], low = one.min?.[i] ?? mean, high = one.max?.[i] ?? mean;
           // Two values of one series in a slot are one after the other; those of several series are side by side.
@@ -166,7 +167,7 @@ export class Chart {
   /** A value arrived: the newest slot takes it, and keeps its peaks. */
   round(frame) {
     if (this.state !== 'drawn') return false;
-    const slot = Math.round(frame.at_ms / this.step) * this.step / 1000;
+    const slot = Math.floor(frame.at_ms / this.step) * this.step / 1000;
     const {from, live: moving} = this.context.range();
     let touched = false;
     for (const [at, line] of this.spec.lines.entries()) {

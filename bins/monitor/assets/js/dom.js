@@ -34,6 +34,7 @@ const PATHS = {
   alerts: 'M18 16V10a6 6 0 0 0-12 0v6l-2 2h16zM10 21h4',
   tuning: 'M4 7h10M18 7h2M4 17h2M10 17h10M16 4.500v5M8 14.500v5',
   logs: 'M5 4h14v16H5zM8.500 9h7M8.500 13h7M8.500 17h4',
+  more: 'M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z',
   sun: 'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8M12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.400 1.400M17.600 17.600L19 19M5 19l1.400-1.400M17.600 6.400L19 5',
   moon: 'M20 14.500A8 8 0 0 1 9.500 4 8 8 0 1 0 20 14.500z',
   help: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M9.500 9.500a2.500 2.500 0 1 1 3.600 2.300c-.8.400-1.100 1-1.100 1.900M12 17v.01',
@@ -56,7 +57,7 @@ export function icon(name) {
   svg.setAttribute('class', 'icon');
   svg.setAttribute('aria-hidden', 'true');
   const path = document.createElementNS(ns, 'path');
-  path.setAttribute('d', PATHS[name] || PATHS.help);
+  path.setAttribute('d', PATHS[name] || PATHS.more);
   svg.append(path);
   return svg;
 }

@@ -3,7 +3,7 @@
 import * as series from './series.js';
 
 const listeners = new Map();
-export const state = {up: false, since: 0, interval: 1000, paused: false};
+export const state = {up: false, since: 0, interval: 1000, paused: false, skew: 0};
 let socket, wait = 250, heardAt = 0, timer;
 
 /** Calls `f` on frames of this type, and on `up`, `down`. Returns what ends that. */
@@ -53,6 +53,8 @@ function take(frame) {
       break;
     case 'round':
       series.round(frame);
+      // The server's clock is the one that counts, where it differs from this machine's.
+      state.skew = Math.abs(frame.at_ms - Date.now()) > 3000 ? frame.at_ms - Date.now() : 0;
       tell('round', frame);
       break;
     default:

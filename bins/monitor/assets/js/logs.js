@@ -6,7 +6,7 @@ import {ago, clock, show, when} from './format.js';
 
 const LEVELS = ['error', 'warn', 'info', 'debug'];
 const SINCE = [['15 min', 0.25], ['1 h', 1], ['6 h', 6], ['24 h', 24], ['all', 0]];
-const level = (name) => ({warning: 'warn', critical: 'error', fatal: 'error', trace: 'debug'}[String(name).toLowerCase()] || String(name).toLowerCase());
+const level = (name) => ({warning: 'warn', critical: 'error', fatal: 'error', trace: 'debug', unknown: ''}[String(name).toLowerCase()] ?? String(name).toLowerCase());
 
 export function logs(main) {
   let wanted = '', since = 1, follow = true, abort, timer, lines = [];
@@ -29,10 +29,10 @@ export function logs(main) {
     const text = search.value.trim();
     try {
       const answer = await get('logs', {text, level: wanted, limit: 300, from_ms: since ? Math.round(Date.now() - since * 3600e3) : ''}, abort.signal);
-      lines = answer.lines || answer.entries || answer.logs || [];
+      lines = answer.lines || [];
       fill(rows, lines.length ? lines.map((line) => row(line, text)) :
         empty('logs', text || wanted ? 'No line fits' : 'No line yet', text || wanted ? 'Try fewer words, another level or a longer time.' : 'Name files under [logs] in the configuration.'),
-      answer.more || answer.truncated ? h('p.note', 'Only the newest are shown: search for fewer.') : null);
+      answer.more ? h('p.note', 'Only the newest are shown: search for fewer.') : null);
     } catch (error) {
       if (error.name !== 'AbortError') fill(rows, empty('logs', error.message, error.advice, h('button', {onclick: load}, 'Try again')));
     }
@@ -46,27 +46,35 @@ export function logs(main) {
     return [...out, message.slice(at)];
   }
 
+  /** What a line of JSON holds, by name. */
+  function inside(text) {
+    if (!text.startsWith('{')) return [];
+    try { return Object.entries(JSON.parse(text)); } catch { return []; }
+  }
+
   const row = (line, text) => {
-    const fields = Object.entries(line.fields || {});
+    const fields = inside(line.text);
     const node = h('div.line', {className: 'line ' + level(line.level), tabIndex: 0, role: 'row', onclick: () => !getSelection().toString() && open(), onkeydown: (event) => event.key === 'Enter' && open()},
-      h('time', {title: when(line.at_ms)}, clock(line.at_ms)), h('span.level', level(line.level)), h('span.text', marked(line.message || line.text || '', text)),
-      line.source || line.target ? h('small', line.source || line.target) : null);
+      h('time', {title: when(line.at_ms)}, clock(line.at_ms)), h('span.level', level(line.level)), h('span.text', marked(line.text, text)),
+      h('small', line.source));
     function open() {
       if (node.lastChild.className === 'fields') node.lastChild.remove();
-      else node.append(h('dl.fields', [['time', when(line.at_ms)], ['source', line.source || line.target || ''], ...fields].map(([k, v]) => [h('dt', k), h('dd', typeof v === 'object' ? JSON.stringify(v) : String(v))])));
+      else node.append(h('dl.fields', [['time', when(line.at_ms)], ['source', line.source], ...fields].map(([k, v]) => [h('dt', k), h('dd', typeof v === 'object' ? JSON.stringify(v) : String(v))])));
     }
     return node;
   };
 
   async function digest() {
     let state;
-    try { state = await get('logs/summary', {hours: since || 168}); } catch { return; }
+    try { state = await get('logs/summary'); } catch { return; }
     const hunt = (text) => () => { search.value = text; load(); };
-    const list = (title, items, note) => h('section', h('h3', title), items?.length ? h('ul', items.slice(0, 8).map((one) => h('li', h('button', {title: 'Search for it', onclick: hunt(longest(one.pattern || one.message || one.text || ''))},
-      h('b', {className: level(one.level)}, show(one.count ?? 1)), h('span', one.pattern || one.message || one.text, one.first_ms ? h('small', 'first ' + ago(one.first_ms)) : null))))) : h('p.note', note));
-    fill(side, list('Top errors', state.top_errors || state.errors, 'No error in this time.'), list('New patterns', state.new_patterns || state.new, 'Nothing that was not seen before.'),
-      list('Most frequent', state.clusters || state.patterns, 'Nothing repeats.'));
-    bars(state.rate || state.rates);
+    const list = (title, items, note) => h('section', h('h3', title), items?.length ? h('ul', items.slice(0, 8).map((one) => h('li', h('button', {title: 'Search for it', onclick: hunt(longest(one.template || ''))},
+      h('b', {className: level(one.level)}, show(one.count ?? 1)), h('span', one.template, one.first_ms ? h('small', 'first ' + ago(one.first_ms)) : null))))) : h('p.note', note));
+    fill(side, state.patterns?.length ? h('section', h('h3', 'Watched for'), h('ul.watched', state.patterns.map((one) => h('li', h('b', show(one.count)), h('span', one.name))))) : null,
+      list('Top errors', state.top_errors, 'No error yet.'), list('New patterns', state.new, 'Nothing that was not seen before.'),
+      list('Most frequent', state.clusters, 'Nothing repeats.'),
+      (state.sources || []).filter((source) => source.error).map((source) => h('p.note', source.name + ': ' + source.error)));
+    bars(state.rates);
   }
 
   /** The longest run of words of a pattern that has no placeholder. */
@@ -76,7 +84,8 @@ export function logs(main) {
   function bars(given) {
     const buckets = Array.isArray(given) ? given : [];
     if (!buckets.length) { fill(rate); return; }
-    const of = (bucket, name) => bucket[name] ?? bucket.levels?.[name] ?? bucket.levels?.[name.toUpperCase()] ?? 0;
+    const SAME = {error: ['error', 'critical'], warn: ['warning', 'warn'], info: ['info'], debug: ['debug', 'trace', 'unknown']};
+    const of = (bucket, name) => SAME[name].reduce((sum, one) => sum + (bucket[one] || 0), 0);
     const total = (bucket) => LEVELS.reduce((sum, name) => sum + of(bucket, name), 0);
     const top = Math.max(1, ...buckets.map(total));
     fill(rate, buckets.map((bucket) => h('div.bar', {title: when(bucket.at_ms) + ' · ' + LEVELS.map((name) => of(bucket, name) && show(of(bucket, name)) + ' ' + name).filter(Boolean).join(', ')},

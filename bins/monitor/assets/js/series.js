@@ -7,6 +7,12 @@ const named = new Map();
 /** When each target answered last. */
 export const heard = new Map();
 
+/** Metrics that have a past, as the server said at first. */
+const past = new Set();
+export const know = (names) => (names || []).forEach((name) => past.add(name));
+/** Whether to ask for a metric: it has a past, or a value came since. */
+export const exists = (name) => past.has(name) || named.has(name);
+
 export function forget() {
   known.clear();
   named.clear();

@@ -23,7 +23,7 @@ export function tuning(main) {
   }
 
   async function turn(target, knob) {
-    const low = knob.low ?? knob.min, high = knob.high ?? knob.max;
+    const low = knob.low, high = knob.high;
     const number = h('input', {name: 'value', type: 'number', min: low, max: high, step: knob.step || 'any', value: knob.value, required: true, autofocus: true,
       oninput: () => { slide.value = number.value; tell(); }});
     const slide = h('input', {type: 'range', min: low, max: high, step: knob.step || 'any', value: knob.value, 'aria-label': knob.name, oninput: () => { number.value = slide.value; tell(); }});
@@ -44,39 +44,40 @@ export function tuning(main) {
   }
 
   const meter = (knob) => {
-    const low = knob.low ?? knob.min, high = knob.high ?? knob.max;
+    const low = knob.low, high = knob.high;
     const share = low == null || !(high > low) ? null : Math.max(0, Math.min(1, (knob.value - low) / (high - low)));
     return share == null ? null : h('span.meter', {title: amount(low, knob.unit) + ' – ' + amount(high, knob.unit)}, h('i', {style: {width: 100 * share + '%'}}));
   };
 
-  const effect = (trial) => {
-    const e = trial.effect || trial;
-    if (e.percent == null && e.mean == null && e.relative == null) return '';
-    const of = (v) => (v > 0 ? '+' : '') + show(v, 'percent');
-    const mean = e.percent ?? e.mean ?? e.relative * 100;
-    return of(mean) + (e.low != null ? ` (${of(e.low)} to ${of(e.high)})` : '');
+  const effect = ({effect: e}) => {
+    if (!e || e.pairs === 0) return 'too early';
+    const of = (v) => (v == null ? '?' : (v > 0 ? '+' : '') + show(v));
+    return `${of(e.estimate)} (${of(e.low)} to ${of(e.high)})`;
   };
 
-  const words = (record) => record.text || record.summary || record.event || record.decision?.type || Object.keys(record.decision || {})[0] || '';
-
+  const OUTCOMES = {kept: 'good', undone: 'warning', aborted: 'warning', inconclusive: ''};
+  const WORDS = {changed: 'changed', ran: 'done', trial_began: 'trial began', trial_ended: 'trial ended', undone: 'undone', restored: 'restored',
+    emergency_began: 'emergency', emergency_ended: 'emergency over', over_budget: 'not tried'};
   function draw() {
     const targets = state.targets || [];
     fill(body,
       h('section.switch', h('span.word', {className: 'word ' + (state.enabled ? 'good' : 'unknown')}, state.enabled ? 'automatic' : 'by hand'),
         h('span', state.enabled ? 'Rules change knobs on evidence, and take back what harms.' : 'Nothing is changed by itself (--no-auto-tuning); knobs can be turned here.')),
       targets.length ? targets.map((target) => h('section',
-        h('h2', target.name, target.error ? h('span.word.critical', target.error) : null, target.cooldown_until_ms > Date.now() ? h('small', 'cools down until ' + when(target.cooldown_until_ms)) : null),
+        h('h2', target.name, target.error ? h('span.word.critical', target.error) : null, target.emergency ? h('span.word.critical', 'emergency: every safe measure is on') : null,
+          h('small', target.steered ? 'tuned from here' : target.tunes_itself ? 'tunes itself' : 'turned by hand')),
         (target.knobs || []).length ? h('div.knobs', target.knobs.map((knob) => h('article.knob', h('header', h('h3', knob.name), h('b', amount(knob.value, knob.unit))), meter(knob),
-          h('footer', h('small', knob.changed_ms ? 'changed ' + ago(knob.changed_ms) : knob.default != null && knob.default !== knob.value ? 'at first ' + amount(knob.default, knob.unit) : ''),
+          h('footer', h('small', knob.trial != null ? 'in trial ' + knob.trial : amount(knob.low, knob.unit) + ' – ' + amount(knob.high, knob.unit)),
             knob.read_only ? null : h('button', {onclick: () => turn(target.name, knob)}, 'Change'))))) : h('p.note', 'This target offers no knobs.'),
-        (target.trials || []).length ? [h('h3', 'Trials'), h('div.scroll', h('table', h('thead', h('tr', ['Rule', 'What', 'Since', 'Pairs', 'Effect', 'State'].map((name) => h('th', name)))),
+        (target.trials || []).length ? [h('h3', 'Trials'), h('div.scroll', h('table', h('thead', h('tr', ['Rule', 'What', 'Better is', 'Since', 'Pairs', 'Effect'].map((name) => h('th', name)))),
           h('tbody', target.trials.map((trial) => h('tr', h('td', trial.rule), h('td', (trial.turns || []).map((t) => h('code', `${t.knob} ${amount(t.from ?? t.before)} → ${amount(t.to ?? t.after)}`))),
-            h('td', trial.began_ms ? ago(trial.began_ms) : ''), h('td.num', trial.pairs ?? trial.effect?.pairs ?? ''), h('td.num', effect(trial)),
-            h('td', h('span.word', {className: 'word ' + ({kept: 'good', undone: 'warning'}[trial.outcome] || 'info')}, trial.outcome || 'runs')))))))] : null,
-        (target.journal || []).length ? [h('h3', 'Journal'), h('ol.journal', target.journal.slice(0, 100).map((record) => h('li', {className: record.outcome || ''},
-          h('time', when(record.at_ms)), h('span', h('strong', words(record)), record.reason ? h('span', record.reason) : null,
-            (record.turns || []).map((t) => h('code', `${t.knob} ${amount(t.from ?? t.before)} → ${amount(t.to ?? t.after)}`))))))] : h('p.note', 'Nothing has been changed yet.'))) :
-        empty('tuning', 'Nothing to tune', 'A target that answers /api/v2/knobs is tuned: name its token in the configuration when it is not on loopback.'));
+            h('td', trial.objective ? (trial.objective.higher ? 'more ' : 'less ') + trial.objective.signal : ''), h('td', trial.began_ms ? ago(trial.began_ms) : ''),
+            h('td.num', (trial.effect?.pairs ?? 0) + ' of ' + (trial.max_pairs ?? '?')), h('td.num', effect(trial)))))))] : null,
+        (target.journal || []).length ? [h('h3', 'Journal'), h('ol.journal', target.journal.slice(0, 100).map((record) => h('li', h('time', when(record.at_ms)),
+          h('span', h('span.word', {className: 'word ' + (record.what === 'undone' ? 'warning' : OUTCOMES[record.outcome] ?? 'info')}, record.outcome || WORDS[record.what] || record.what),
+            h('strong', record.rule || record.by || ''),
+            (record.turns || []).map((t) => h('code', `${t.knob} ${amount(t.from)} → ${amount(t.to)}`)), h('span', record.why || record.evidence || '')))))] : h('p.note', 'Nothing has been changed yet.'))) :
+        empty('tuning', 'Nothing to tune', 'Name a collector under [[tuning.target]] in the configuration: its knobs, trials and journal are shown here.'));
   }
 
   load();

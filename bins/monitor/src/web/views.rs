@@ -106,6 +106,17 @@ pub enum Words {
     Many(Vec<String>),
 }
 
+impl Line {
+    /// Every metric it is made of.
+    pub(super) fn metrics(&self) -> impl Iterator<Item = &str> {
+        let over = self.over.iter().flat_map(|over| match &over.metric {
+            Words::One(name) => std::slice::from_ref(name),
+            Words::Many(names) => names,
+        });
+        std::iter::once(&self.metric).chain(over).map(String::as_str)
+    }
+}
+
 impl Default for Words {
     fn default() -> Self {
         Self::Many(Vec::new())

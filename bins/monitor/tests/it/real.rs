@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::running::{Monitor, PATIENCE, ask, configured, means, target_of};
 
 /// Ended by its id when the test ends, however it ends.
-struct Ended(Child);
+pub(crate) struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -43,7 +43,7 @@ fn node_exporter(test: &str) -> Option<(Ended, u16)> {
     start(test, "prometheus-node-exporter", &|port| vec![format!("--web.listen-address=127.0.0.1:{port}")])
 }
 
-fn prometheus(test: &str, dir: &Path, targets: &[String]) -> Option<(Ended, u16)> {
+pub(crate) fn prometheus(test: &str, dir: &Path, targets: &[String]) -> Option<(Ended, u16)> {
     let listed: Vec<String> = targets.iter().map(|target| format!("{target:?}")).collect();
     let config = format!(
         "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n  - job_name: all\n    static_configs:\n      - targets: [{}]\n",
@@ -61,7 +61,7 @@ fn prometheus(test: &str, dir: &Path, targets: &[String]) -> Option<(Ended, u16)
 }
 
 /// The first result of a query, once there is one.
-fn query(port: u16, expression: &str) -> f64 {
+pub(crate) fn query(port: u16, expression: &str) -> f64 {
     let encoded: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let begun = Instant::now();
     loop {

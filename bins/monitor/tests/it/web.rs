@@ -14,7 +14,12 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 pub(crate) fn router(hub: &Hub, events: &Events) -> axum::Router {
-    web::router(Web { hub: hub.clone(), views: web::defaults(), events: events.clone() })
+    web::router(Web {
+        hub: hub.clone(),
+        views: web::defaults(),
+        events: events.clone(),
+        metrics: Box::new(|| ["system_cpu_percent".to_owned()].into()),
+    })
 }
 
 async fn start(prefix: &str) -> (Hub, Events, Server) {
@@ -109,6 +114,7 @@ async fn views_events_and_the_document_are_json() {
     let (_, head, body) = ask(&server, "/api/views", "").await;
     assert!(head.contains("content-type: application/json"), "{head}");
     assert_eq!(json(&body)["views"][0]["charts"][0]["lines"][0]["metric"], "system_cpu_percent");
+    assert_eq!(json(&body)["known"], serde_json::json!(["system_cpu_percent"]));
     let recent = json(&ask(&server, "/api/events?hours=1", "").await.2);
     assert_eq!(
         (recent["events"].as_array().unwrap().len(), &recent["events"][0]["title"]),
