@@ -10,7 +10,7 @@ use tidemill_metrics::HealthConfig;
 use tidemill_shell::config::Alias;
 
 use crate::watch::{Business, Custom, Target};
-use crate::{backup, history, probe, web};
+use crate::{alert, backup, history, logs, probe, web};
 
 /// The whole file. Every field has a default: without a file this host is watched.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -24,6 +24,10 @@ pub struct Config {
     pub backup: backup::Config,
     /// The page.
     pub web: web::Config,
+    /// Rules, and who is told.
+    pub alert: alert::Config,
+    /// Log files.
+    pub logs: logs::Config,
     /// What is good and bad; the three thresholds of `[monitor]` stand above `poor` here.
     pub health: HealthConfig,
     /// Prometheus endpoints.
@@ -52,6 +56,8 @@ pub struct Monitor {
     pub port: u16,
     /// What stands before every path, such as `/monitor`, behind a proxy; default nothing.
     pub prefix: String,
+    /// Where people reach it, for links in notifications; default `http://LISTEN:PORT`.
+    pub external_url: String,
     /// Environment variable with the token that changes of state need; default none.
     pub token_env: Option<String>,
     /// How often everything is asked that says nothing else; default `10s`, `1s` to `60s`. A bare number is seconds.
@@ -83,6 +89,7 @@ impl Default for Monitor {
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8080,
             prefix: String::new(),
+            external_url: String::new(),
             token_env: None,
             interval: Duration::from_secs(10),
             host: true,
@@ -107,7 +114,7 @@ pub const ALIASES: [Alias; 5] = [
 ];
 
 /// Names of targets that the monitor feeds itself.
-pub const RESERVED: [&str; 4] = ["host", "custom", "business", "probe"];
+pub const RESERVED: [&str; 4] = ["host", "business", "logs", "monitor"];
 
 /// What is wrong with a configuration, and with which of its fields.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -158,6 +165,7 @@ impl Config {
         self.backup.check("backup")?;
         self.web.check("web")?;
         self.check_health()?;
+        self.check_alerts()?;
         let mut names: HashSet<&str> = RESERVED.into_iter().collect();
         for (i, target) in self.targets.iter().enumerate() {
             let path = format!("target.{i}");
@@ -171,17 +179,20 @@ impl Config {
             })?;
         }
         for (i, metric) in self.metrics.iter().enumerate() {
-            metric.check(&format!("metric.{i}"))?;
+            let path = format!("metric.{i}");
+            metric.check(&path)?;
+            fault(&format!("{path}.name"), names.insert(&metric.name), || {
+                format!("{:?} is used twice; targets, metrics and probes share their names", metric.name)
+            })?;
         }
         for (i, metric) in self.business.iter().enumerate() {
             metric.check(&format!("business.{i}"), &names)?;
         }
-        let mut probes = HashSet::new();
         for (i, probe) in self.probes.iter().enumerate() {
             let path = format!("probe.{i}");
             probe.check(&path)?;
-            fault(&format!("{path}.name"), probes.insert(&probe.name), || {
-                format!("{:?} is used twice; names must differ", probe.name)
+            fault(&format!("{path}.name"), names.insert(&probe.name), || {
+                format!("{:?} is used twice; targets, metrics and probes share their names", probe.name)
             })?;
         }
         Ok(())
@@ -203,6 +214,28 @@ impl Config {
             limits.critical = limits.critical.map(|limit| limit.max(poor));
         }
         health
+    }
+
+    /// Alerting with the three thresholds put in.
+    #[must_use]
+    pub fn alerts(&self) -> alert::Config {
+        let m = &self.monitor;
+        let thresholds = alert::Thresholds {
+            cpu_percent: m.cpu_threshold,
+            memory_percent: m.memory_threshold,
+            response_ms: m.response_threshold,
+        };
+        alert::Config { thresholds, ..self.alert.clone() }
+    }
+
+    fn check_alerts(&self) -> Result<(), Fault> {
+        fault("alert.thresholds", self.alert.thresholds == alert::Thresholds::default(), || {
+            "stand in [monitor]: cpu_threshold, memory_threshold, response_threshold".into()
+        })?;
+        if let Err(problem) = self.alerts().complete() {
+            return fault("alert", false, || problem);
+        }
+        self.logs.validate().or_else(|problem| fault("logs", false, || problem))
     }
 
     fn check_health(&self) -> Result<(), Fault> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tidemill_metrics::{Assessment, Baseline, Health, HealthConfig, Status, Vital, Vitals};
 
 use crate::current::Current;
-use crate::series::{Kind, Round, Series};
+use crate::series::{Kind, Reading, Round, Series};
 use crate::state;
 
 /// Targets whose baselines are remembered, at most.
@@ -252,6 +252,30 @@ pub fn vitals(round: &Round, current: &Current) -> Vitals {
     sums.vitals()
 }
 
+/// The vitals of a target other than this host as readings, for the rules that look at them: `response_ms`,
+/// `error_percent`, `hit_percent`, `requests_per_second`.
+#[must_use]
+pub fn derived(round: &Round, current: &Current) -> Vec<Reading> {
+    if &*round.target == "host" {
+        return Vec::new();
+    }
+    let mut sums = Sums::default();
+    current.each(&round.target, |series, value, rate| sums.take(series, value, rate));
+    let vitals = sums.vitals();
+    let requests = (sums.requests > 0.0).then_some(sums.requests);
+    let named = [
+        ("response_ms", vitals.response_ms),
+        ("error_percent", vitals.error_percent),
+        ("hit_percent", vitals.hit_percent),
+        ("requests_per_second", requests),
+    ];
+    let reading = |(name, value): (&str, Option<f64>)| {
+        let series = Arc::new(Series::new(&round.target, name, &[], Kind::Gauge));
+        value.map(|value| Reading { series, value })
+    };
+    named.into_iter().filter_map(reading).collect()
+}
+
 #[derive(Debug, Default)]
 struct Sums {
     seconds: f64,
@@ -307,7 +331,6 @@ pub const SAVE_EVERY: Duration = Duration::from_secs(600);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::Reading;
 
     fn host(at: i64, memory: f64, cpu: f64) -> Round {
         let target: Arc<str> = Arc::from("host");

@@ -1,5 +1,6 @@
 //! Watches a host and its services live, keeps their history, judges, alerts and tunes.
 
+pub mod address;
 pub mod alert;
 pub mod api;
 pub mod args;

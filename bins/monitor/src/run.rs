@@ -11,13 +11,15 @@ use tidemill_shell::serve::{self, Limits, Server};
 use tidemill_shell::signals::Shutdown;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::alert::{self, Alerts};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::current::Current;
 use crate::event::{Event, Events};
-use crate::health::{Judge, SAVE_EVERY};
+use crate::health::{self, Judge, SAVE_EVERY};
 use crate::history::History;
 use crate::http::Client;
+use crate::logs::{self, Logs};
 use crate::meters::Meters;
 use crate::probe::Probes;
 use crate::series::Round;
@@ -63,25 +65,22 @@ pub async fn run(
     let started = Instant::now();
     let client = Client::new(config.monitor.answers_max_bytes)?;
     let (monitor, writing) = open(config).await.or_exit(Exit::BAD_INPUT)?;
-    let served = async {
-        let tasks = watch::start(&monitor.config, &client, &monitor.rounds, &monitor.probes, env)?;
-        let server = listen(&monitor, started, shutdown, env).await?;
-        anyhow::Ok((tasks, server))
-    };
-    // The listener begins before the first round is told.
+    // Who listens begins before the first round is told.
     let taking = tokio::spawn(take(monitor.clone()));
     let (hub, rounds, events) = (monitor.hub.clone(), monitor.rounds.subscribe(), monitor.events.subscribe());
     let showing = tokio::spawn(async move { hub.follow(rounds, events).await });
-    let served = served.await;
-    let ended = match served {
-        Ok((tasks, server)) => {
-            begun(&monitor, &server);
+    let drain = monitor.config.monitor.drain.min(api::CLOSE);
+    let ended = match serve(&monitor, &client, started, shutdown, env).await {
+        Ok(Serving { tasks, server, alerts, logs }) => {
+            begun(&monitor, &server, &alerts).await;
             let backups = tokio::spawn(back_up(monitor.clone()));
             shutdown.draining().await;
             drop(tasks);
             backups.abort();
-            monitor.hub.close(api::CLOSE.min(monitor.config.monitor.drain)).await;
-            server.close(api::CLOSE.min(monitor.config.monitor.drain)).await;
+            monitor.hub.close(drain).await;
+            server.close(drain).await;
+            logs.close().await;
+            alerts.close(drain).await;
             Ok(Exit::COMPLETE)
         }
         Err(error) => Err(error).or_exit(Exit::BAD_INPUT),
@@ -99,6 +98,60 @@ pub async fn run(
     let exit = ended?;
     closed?;
     Ok(exit)
+}
+
+/// What runs until the end.
+struct Serving {
+    tasks: tokio::task::JoinSet<()>,
+    server: Server,
+    alerts: Alerts,
+    logs: Logs,
+}
+
+async fn serve(
+    monitor: &Monitor,
+    client: &Client,
+    started: Instant,
+    shutdown: &Shutdown,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Serving> {
+    let alerts = alerts(monitor, client, env).await?;
+    let rounds = monitor.rounds.clone();
+    let (config, data) = (monitor.config.logs.clone(), monitor.config.monitor.data.clone());
+    let logs =
+        Logs::start(config, data, move |round| rounds.tell(round)).await.map_err(anyhow::Error::msg)?;
+    let router = router(monitor, started, &alerts, &logs, env)?;
+    let ending = shutdown.clone();
+    let until = async move { ending.draining().await };
+    let server = serve::serve(monitor.config.monitor.addr(), router, Limits::default(), until).await?;
+    let tasks = watch::start(&monitor.config, client, &monitor.rounds, &monitor.probes, env)?;
+    Ok(Serving { tasks, server, alerts, logs })
+}
+
+async fn alerts(monitor: &Monitor, client: &Client, env: &dyn Fn(&str) -> Option<String>) -> Result<Alerts> {
+    let m = &monitor.config.monitor;
+    let config = monitor.config.alerts();
+    // What is looked up later is looked up now: the environment is the command's.
+    let named: std::collections::HashMap<String, String> = config
+        .receiver
+        .iter()
+        .flat_map(|receiver| [&receiver.secret_env, &receiver.token_env, &receiver.url_env])
+        .flatten()
+        .filter_map(|name| Some((name.clone(), env(name)?)))
+        .collect();
+    let url = match m.external_url.as_str() {
+        "" => format!("http://{}{}", m.addr(), m.prefix),
+        url => url.to_owned(),
+    };
+    let current = monitor.current.clone();
+    Alerts::builder(config, m.data.join("alerts"), monitor.events.clone())
+        .client(client.clone())
+        .external_url(&url)
+        .secrets(move |name| named.get(name).cloned())
+        .derive(move |round| health::derived(round, &current))
+        .start(monitor.rounds.subscribe())
+        .await
+        .map_err(anyhow::Error::msg)
 }
 
 async fn open(config: Config) -> Result<(Monitor, crate::history::Writing)> {
@@ -145,7 +198,13 @@ fn ours(config: &Config) -> Vec<Arc<str>> {
 }
 
 /// Every route, below the prefix.
-fn router(monitor: &Monitor, started: Instant, env: &dyn Fn(&str) -> Option<String>) -> Result<Router> {
+fn router(
+    monitor: &Monitor,
+    started: Instant,
+    alerts: &Alerts,
+    logs: &Logs,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Router> {
     let config = &monitor.config;
     let api = Api {
         current: monitor.current.clone(),
@@ -161,7 +220,8 @@ fn router(monitor: &Monitor, started: Instant, env: &dyn Fn(&str) -> Option<Stri
         None => None,
         Some(name) => Some(env(name).with_context(|| format!("the environment variable {name} is not set"))?),
     };
-    let changing = serve::protect(api::changing(api.clone()), config.monitor.addr(), token.as_deref())?;
+    let changing = api::changing(api.clone()).merge(alert::changes(alerts.handle()));
+    let changing = serve::protect(changing, config.monitor.addr(), token.as_deref())?;
     let history = monitor.history.clone();
     let page = Web {
         hub: monitor.hub.clone(),
@@ -169,36 +229,26 @@ fn router(monitor: &Monitor, started: Instant, env: &dyn Fn(&str) -> Option<Stri
         events: monitor.events.clone(),
         metrics: Box::new(move || history.metrics().into_iter().map(|(name, _)| name.to_string()).collect()),
     };
-    let router = api::router(api).merge(changing).merge(web::router(page));
+    let told = alert::router(alerts.handle()).merge(logs::router(logs.handle()));
+    let router = api::router(api).merge(told).merge(changing).merge(web::router(page));
     Ok(web::within(&config.monitor.prefix, router))
 }
 
-async fn listen(
-    monitor: &Monitor,
-    started: Instant,
-    shutdown: &Shutdown,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Server> {
-    let router = router(monitor, started, env)?;
-    let ending = shutdown.clone();
-    let limits = Limits::default();
-    let until = async move { ending.draining().await };
-    Ok(serve::serve(monitor.config.monitor.addr(), router, limits, until).await?)
-}
-
-fn begun(monitor: &Monitor, server: &Server) {
+/// Says that watching began: to whoever started it, then to all who are told.
+async fn begun(monitor: &Monitor, server: &Server, alerts: &Alerts) {
     let address = format!("http://{}{}", server.addr(), monitor.config.monitor.prefix);
     tracing::info!(event = "post_deployment_monitoring_started", %address, "watching");
     use std::io::Write as _;
     // Nobody is left to be told that standard output is closed.
     writeln!(std::io::stdout(), "watching; see {address}").ok();
-    monitor.events.publish(Event {
-        at_ms: now_ms(),
-        kind: "monitor",
-        title: "monitoring started".to_owned(),
-        severity: Some("info"),
-        detail: None,
-    });
+    let notice = alert::Notice {
+        name: alert::STARTED.to_owned(),
+        severity: alert::Severity::Info,
+        target: "monitor".to_owned(),
+        summary: "monitoring started".to_owned(),
+        recommendation: String::new(),
+    };
+    alerts.handle().notice(notice).await;
 }
 
 /// Takes rounds as they come: into history, to the judge, into the meters.
