@@ -10,7 +10,7 @@ use tidemill_metrics::HealthConfig;
 use tidemill_shell::config::Alias;
 
 use crate::watch::{Business, Custom, Target};
-use crate::{alert, backup, history, logs, probe, web};
+use crate::{alert, backup, history, logs, probe, tune, web};
 
 /// The whole file. Every field has a default: without a file this host is watched.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub alert: alert::Config,
     /// Log files.
     pub logs: logs::Config,
+    /// Targets with knobs.
+    pub tuning: tune::Config,
     /// What is good and bad; the three thresholds of `[monitor]` stand above `poor` here.
     pub health: HealthConfig,
     /// Prometheus endpoints.
@@ -165,7 +167,7 @@ impl Config {
         self.backup.check("backup")?;
         self.web.check("web")?;
         self.check_health()?;
-        self.check_alerts()?;
+        self.check_parts()?;
         let mut names: HashSet<&str> = RESERVED.into_iter().collect();
         for (i, target) in self.targets.iter().enumerate() {
             let path = format!("target.{i}");
@@ -228,12 +230,16 @@ impl Config {
         alert::Config { thresholds, ..self.alert.clone() }
     }
 
-    fn check_alerts(&self) -> Result<(), Fault> {
+    fn check_parts(&self) -> Result<(), Fault> {
         fault("alert.thresholds", self.alert.thresholds == alert::Thresholds::default(), || {
             "stand in [monitor]: cpu_threshold, memory_threshold, response_threshold".into()
         })?;
         if let Err(problem) = self.alerts().complete() {
             return fault("alert", false, || problem);
+        }
+        let watched = self.targets.iter().map(|target| target.name.as_str());
+        if let Err(problem) = self.tuning.validate(watched) {
+            return fault("tuning", false, || problem);
         }
         self.logs.validate().or_else(|problem| fault("logs", false, || problem))
     }

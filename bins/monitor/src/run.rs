@@ -23,6 +23,7 @@ use crate::logs::{self, Logs};
 use crate::meters::Meters;
 use crate::probe::Probes;
 use crate::series::Round;
+use crate::tune::{self, Around, Notify, Tuning};
 use crate::watch::{self, Rounds};
 use crate::web::{self, Hub, Web};
 use crate::{backup, now_ms};
@@ -71,7 +72,7 @@ pub async fn run(
     let showing = tokio::spawn(async move { hub.follow(rounds, events).await });
     let drain = monitor.config.monitor.drain.min(api::CLOSE);
     let ended = match serve(&monitor, &client, started, shutdown, env).await {
-        Ok(Serving { tasks, server, alerts, logs }) => {
+        Ok(Serving { tasks, server, alerts, logs, tuning }) => {
             begun(&monitor, &server, &alerts).await;
             let backups = tokio::spawn(back_up(monitor.clone()));
             shutdown.draining().await;
@@ -79,6 +80,8 @@ pub async fn run(
             backups.abort();
             monitor.hub.close(drain).await;
             server.close(drain).await;
+            // Before the alerts: what it puts back is told.
+            tuning.close(drain).await;
             logs.close().await;
             alerts.close(drain).await;
             Ok(Exit::COMPLETE)
@@ -106,6 +109,14 @@ struct Serving {
     server: Server,
     alerts: Alerts,
     logs: Logs,
+    tuning: Tuning,
+}
+
+/// The ways to the parts that have routes of their own.
+struct Parts {
+    alerts: alert::Handle,
+    logs: logs::Handle,
+    tuning: tune::Handle,
 }
 
 async fn serve(
@@ -120,12 +131,14 @@ async fn serve(
     let (config, data) = (monitor.config.logs.clone(), monitor.config.monitor.data.clone());
     let logs =
         Logs::start(config, data, move |round| rounds.tell(round)).await.map_err(anyhow::Error::msg)?;
-    let router = router(monitor, started, &alerts, &logs, env)?;
+    let tuning = tuning(monitor, client, &alerts, env).await?;
+    let parts = Parts { alerts: alerts.handle(), logs: logs.handle(), tuning: tuning.handle() };
+    let router = router(monitor, started, parts, env)?;
     let ending = shutdown.clone();
     let until = async move { ending.draining().await };
     let server = serve::serve(monitor.config.monitor.addr(), router, Limits::default(), until).await?;
     let tasks = watch::start(&monitor.config, client, &monitor.rounds, &monitor.probes, env)?;
-    Ok(Serving { tasks, server, alerts, logs })
+    Ok(Serving { tasks, server, alerts, logs, tuning })
 }
 
 async fn alerts(monitor: &Monitor, client: &Client, env: &dyn Fn(&str) -> Option<String>) -> Result<Alerts> {
@@ -152,6 +165,24 @@ async fn alerts(monitor: &Monitor, client: &Client, env: &dyn Fn(&str) -> Option
         .start(monitor.rounds.subscribe())
         .await
         .map_err(anyhow::Error::msg)
+}
+
+async fn tuning(
+    monitor: &Monitor,
+    client: &Client,
+    alerts: &Alerts,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Tuning> {
+    let current = monitor.current.clone();
+    let around = Around {
+        data: monitor.config.monitor.data.clone(),
+        client: client.clone(),
+        rounds: monitor.rounds.subscribe(),
+        derive: Box::new(move |round| health::derived(round, &current)),
+        notify: Notify { events: monitor.events.clone(), alerts: Some(alerts.handle()) },
+    };
+    let enabled = monitor.config.monitor.auto_tuning;
+    Tuning::start(&monitor.config.tuning, enabled, around, env).await.map_err(anyhow::Error::msg)
 }
 
 async fn open(config: Config) -> Result<(Monitor, crate::history::Writing)> {
@@ -201,8 +232,7 @@ fn ours(config: &Config) -> Vec<Arc<str>> {
 fn router(
     monitor: &Monitor,
     started: Instant,
-    alerts: &Alerts,
-    logs: &Logs,
+    parts: Parts,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Router> {
     let config = &monitor.config;
@@ -220,7 +250,9 @@ fn router(
         None => None,
         Some(name) => Some(env(name).with_context(|| format!("the environment variable {name} is not set"))?),
     };
-    let changing = api::changing(api.clone()).merge(alert::changes(alerts.handle()));
+    let changing = api::changing(api.clone())
+        .merge(alert::changes(parts.alerts.clone()))
+        .merge(tune::changes(parts.tuning.clone()));
     let changing = serve::protect(changing, config.monitor.addr(), token.as_deref())?;
     let history = monitor.history.clone();
     let page = Web {
@@ -229,7 +261,7 @@ fn router(
         events: monitor.events.clone(),
         metrics: Box::new(move || history.metrics().into_iter().map(|(name, _)| name.to_string()).collect()),
     };
-    let told = alert::router(alerts.handle()).merge(logs::router(logs.handle()));
+    let told = alert::router(parts.alerts).merge(logs::router(parts.logs)).merge(tune::router(parts.tuning));
     let router = api::router(api).merge(told).merge(changing).merge(web::router(page));
     Ok(web::within(&config.monitor.prefix, router))
 }
