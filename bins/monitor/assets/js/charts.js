@@ -54,6 +54,7 @@ export function charts(main, view, context) {
 
   async function load(chart) {
     chart.asked = true;
+    if (chart.state === 'empty') chart.state = 'asked';
     const state = await chart.load();
     lead.find((tile) => tile.chart === chart)?.draw();
     if (state === 'drawn') performance.measure?.('chart-' + chart.spec.id, {start: 0, end: performance.now()});
@@ -73,14 +74,18 @@ export function charts(main, view, context) {
     for (const tile of lead) tile.draw();
   };
   ends.push(live.on('round', (round) => {
-    for (const chart of all) chart.round(round);
+    for (const chart of all) {
+      chart.round(round);
+      // The first values of a metric that had none.
+      if (chart.state === 'empty' && chart.spec.lines.some((line) => series.now(line, context.target()).size)) load(chart);
+    }
     if (!asked && !live.state.paused) { asked = true; requestAnimationFrame(frame); }
   }));
   ends.push(live.on('up', ({again}) => again && loadAll()));
   // What had nothing, or has new curves, is asked for again: seldom.
   const timer = setInterval(() => {
     for (const chart of all) {
-      if ((chart.state === 'empty' && chart.spec.lines.some((line) => series.now(line, context.target()).size)) || chart.stale || chart.state === 'failed') {
+      if (chart.stale || chart.state === 'failed') {
         chart.stale = false;
         load(chart);
       }
