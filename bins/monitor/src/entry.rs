@@ -7,8 +7,8 @@ use clap::Parser as _;
 use tidemill_shell::exit::{Exit, Failure, finish};
 use tidemill_shell::logs::{self, Logs, Redactor};
 
-use crate::args::{Cli, Command};
-use crate::doctor;
+use crate::args::Cli;
+use crate::commands::{Surroundings, dispatch};
 
 /// Runs the program with these arguments and this environment.
 pub fn start(
@@ -23,16 +23,12 @@ pub fn start(
             return if error.use_stderr() { Exit::BAD_INPUT.into() } else { Exit::COMPLETE.into() };
         }
     };
-    let no_color = env.into_iter().find(|(name, _)| name == "NO_COLOR").map(|(_, value)| value);
-    let mut wanted = Logs::default().no_color(no_color.as_deref());
+    let env: std::collections::HashMap<_, _> = env.into_iter().collect();
+    let mut wanted = Logs::default().no_color(env.get("NO_COLOR").map(String::as_str));
     wanted.level.clone_from(&cli.log);
     wanted.format = cli.log_format;
     match logs::init(&wanted) {
-        Ok(redactor) => {
-            let Command::Doctor(options) = cli.command;
-            let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
-            finish(doctor::run(&options, &mut input, &mut output), &redactor)
-        }
+        Ok(redactor) => finish(dispatch(cli, &Surroundings { env, redactor: redactor.clone() }), &redactor),
         Err(error) => finish(Err(Failure::new(Exit::BAD_INPUT, error)), &Redactor::default()),
     }
 }

@@ -25,8 +25,11 @@ pub(super) fn present(server: &dyn Server) -> Result<(), String> {
 }
 
 /// Programs that tests start themselves, and the Debian packages that hold them.
-pub(super) const PROGRAMS: &[(&str, &str)] =
-    &[("prometheus", "prometheus"), ("prometheus-node-exporter", "prometheus-node-exporter")];
+pub(super) const PROGRAMS: &[(&str, &str)] = &[
+    ("prometheus", "prometheus"),
+    ("prometheus-node-exporter", "prometheus-node-exporter"),
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
+];
 
 /// Finds a program of [`PROGRAMS`], installing it when it is missing.
 pub(super) fn program_present(name: &str, package: &str) -> Result<(), String> {

@@ -2,4 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod alert;
+mod alert_delivery;
+mod alert_kills;
+mod alert_run;
+mod alertmanager;
+mod browser;
+mod config;
+mod copies;
 mod doctor;
+mod grafana;
+mod kills;
+mod logs;
+mod promtool;
+mod real;
+mod running;
+mod targets;
+mod top;
+mod tune;
+mod watching;
+mod web;

@@ -265,8 +265,9 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stopp
         let (router, limits) = (router.clone(), limits.clone());
         async move { Ok::<_, Infallible>(gzip::answer(router, request.map(Body::new), &limits).await) }
     });
-    let mut serving =
-        std::pin::pin!(builder.serve_connection(TokioIo::new(Guarded::new(stream, timeout)), service));
+    let mut serving = std::pin::pin!(
+        builder.serve_connection(TokioIo::new(Guarded::new(stream, timeout)), service).with_upgrades()
+    );
     let mut next = Stop::Gracefully;
     loop {
         tokio::select! {

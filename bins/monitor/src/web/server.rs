@@ -1,0 +1,82 @@
+//! The routes of the page.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::assets::Assets;
+use super::hub::Hub;
+use super::openapi;
+use super::views::{Line, View};
+use super::{events, socket};
+use crate::event::Events;
+
+/// What the page needs of the program.
+pub struct Web {
+    /// Where the live values come from.
+    pub hub: Hub,
+    /// What `/api/views` tells, from [`views`](super::views()).
+    pub views: Vec<View>,
+    /// What `/api/events` tells.
+    pub events: Events,
+    /// Names of the metrics that have a past: the page asks for no other.
+    pub metrics: Box<dyn Fn() -> BTreeSet<String> + Send + Sync>,
+}
+
+/// `/`, `/assets/…`, `/ws`, `/api/views`, `/api/events` and `/api/openapi.json`.
+pub fn router(web: Web) -> Router {
+    let assets = Arc::new(Assets::new());
+    let views = Views { views: web.views, metrics: web.metrics };
+    Router::new()
+        .route("/", get(page))
+        .route("/assets/{*name}", get(asset))
+        .with_state(assets)
+        .merge(Router::new().route("/ws", get(live)).with_state(web.hub))
+        .merge(Router::new().route("/api/views", get(views_now)).with_state(Arc::new(views)))
+        .merge(Router::new().route("/api/openapi.json", get(json)).with_state(Json::from(openapi::DOCUMENT)))
+        .merge(Router::new().route("/api/events", get(events::list)).with_state(web.events))
+}
+
+struct Views {
+    views: Vec<View>,
+    metrics: Box<dyn Fn() -> BTreeSet<String> + Send + Sync>,
+}
+
+/// A document that does not change while the program runs.
+type Json = Arc<str>;
+
+async fn page(State(assets): State<Arc<Assets>>, headers: HeaderMap) -> Response<Body> {
+    assets.answer("index.html", &headers)
+}
+
+async fn asset(
+    State(assets): State<Arc<Assets>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    assets.answer(&name, &headers)
+}
+
+async fn live(State(hub): State<Hub>, request: Request<Body>) -> Response<Body> {
+    socket::upgrade(hub, request).await
+}
+
+/// With the metrics of the views that there are, so that the page need not ask for those that there are not.
+async fn views_now(State(web): State<Arc<Views>>) -> axum::Json<serde_json::Value> {
+    let names = (web.metrics)();
+    let lines = web.views.iter().flat_map(|view| &view.charts).flat_map(|chart| &chart.lines);
+    let known: BTreeSet<&str> = lines.flat_map(Line::metrics).filter(|name| names.contains(*name)).collect();
+    axum::Json(serde_json::json!({ "views": web.views, "known": known }))
+}
+
+async fn json(State(document): State<Json>) -> impl IntoResponse {
+    let kind = HeaderValue::from_static("application/json");
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, HeaderValue::from_static("no-cache"))], document.to_string())
+}
