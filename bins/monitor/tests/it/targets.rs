@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::running::{Monitor, Server, configured, means, reply};
+use crate::running::{Monitor, Server, configured, means, reply, target_of};
 
 /// A good target among bad ones: it is asked every second, whatever they do.
 #[test]
@@ -132,7 +132,7 @@ fn a_target_that_comes_back_is_told_and_its_connection_is_used_again() {
         &format!("[monitor]\nhost = false\n[[target]]\nname = \"t\"\nurl = \"{}\"\n", target.url),
     );
     let monitor = Monitor::start(dir.path(), &["--interval", "1", "--config", &file], &[]);
-    let is = |up: bool| move |health: &Value| health["targets"][0]["up"] == up;
+    let is = |up: bool| move |health: &Value| target_of(health, "t").is_some_and(|target| target["up"] == up);
     monitor.until("/api/health", is(true));
     up.store(false, std::sync::atomic::Ordering::Relaxed);
     monitor.until("/api/health", is(false));

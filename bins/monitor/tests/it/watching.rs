@@ -301,4 +301,16 @@ fn check_tells_what_is_wrong_before_a_run_does() {
     let (code, said, _) = end(&["check", "--data", "/proc/nowhere", "--port", "0"], &[]);
     assert!(code == 1 && said.contains("WRONG  folder"), "{said}");
     assert_eq!(end(&["check", "--data", data, "--port", "0"], &[]).0, 0);
+    // The tuner: its target's knobs, and what was decided last.
+    let knobs = "{\"knobs\": [], \"enabled\": true, \"trials\": [], \"journal\": []}";
+    let knobs = Server::text(move |_| knobs.into());
+    let config = format!(
+        "[[target]]\nname = \"there\"\nurl = \"{}\"\n[[tuning.target]]\nname = \"there\"\nurl = \"{}\"\n",
+        target.url, knobs.url
+    );
+    let file = configured(dir.path(), &config);
+    let (_, said, _) =
+        end(&["check", "--config", &file, "--data", data, "--port", "0", "--no-auto-tuning"], &[]);
+    assert!(said.contains("ok     tuner of there: 0 knobs"), "{said}");
+    assert!(said.contains("nothing was decided yet") && said.contains("tuning: off"), "{said}");
 }
