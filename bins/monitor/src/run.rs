@@ -127,14 +127,10 @@ async fn serve(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Serving> {
     let alerts = alerts(monitor, client, env).await?;
-    let (rounds, any) = (monitor.rounds.clone(), !monitor.config.logs.source.is_empty());
-    let tell = move |round| {
-        if any {
-            rounds.tell(round);
-        }
-    };
+    let rounds = monitor.rounds.clone();
     let (config, data) = (monitor.config.logs.clone(), monitor.config.monitor.data.clone());
-    let logs = Logs::start(config, data, tell).await.map_err(anyhow::Error::msg)?;
+    let logs =
+        Logs::start(config, data, move |round| rounds.tell(round)).await.map_err(anyhow::Error::msg)?;
     let tuning = tuning(monitor, client, &alerts, env).await?;
     let parts = Parts { alerts: alerts.handle(), logs: logs.handle(), tuning: tuning.handle() };
     let router = router(monitor, started, parts, env)?;

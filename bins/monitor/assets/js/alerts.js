@@ -5,7 +5,8 @@ import {ask, empty, fill, h, icon, toast} from './dom.js';
 import {ago, show as shown, span, unitOf, when} from './format.js';
 import * as live from './live.js';
 
-const show = (value, alert) => shown(value, alert.unit || unitOf(alert.metric));
+// A rule may compare a share of what its metric counts; its summary says so.
+const show = (value, alert) => shown(value, alert.unit || (/\d\s?%/.test(alert.summary) ? 'percent' : unitOf(alert.metric)));
 const SPANS = [['30 min', 30], ['2 h', 120], ['8 h', 480], ['24 h', 1440], ['7 d', 10080]];
 
 export function alerts(main) {

@@ -250,6 +250,7 @@ export class Chart {
 
   draw() {
     if (!this.u) return;
+    this.size();
     const {from, to} = this.context.range();
     this.u.batch(() => {
       this.u.setData(this.data(), false);

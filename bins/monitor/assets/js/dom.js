@@ -65,7 +65,7 @@ export function icon(name) {
 /** A note in the corner that leaves by itself. */
 export function toast(text, kind = 'info') {
   const list = document.getElementById('toasts');
-  const note = h('div.toast.' + kind, text);
+  const note = h('div.toast.' + kind, {onclick: () => note.remove()}, text);
   list.append(note);
   while (list.children.length > 4) list.firstChild.remove();
   setTimeout(() => note.remove(), kind === 'critical' ? 12000 : 6000);

@@ -98,7 +98,7 @@ export function logs(main) {
     if (document.hidden || getSelection().toString() || rows.querySelector('.fields') || rows.scrollTop > 20 || !follow) return;
     load();
   }, 3000);
-  const slow = setInterval(() => !document.hidden && digest(), 15000);
+  const slow = setInterval(() => !document.hidden && digest(), 5000);
   return {
     leave: () => { clearInterval(poll); clearInterval(slow); abort?.abort(); },
     key(key) {

@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 
 use super::config::Config;
 use super::deliver::{self, Way};
-use super::engine::{Engine, Notice};
+use super::engine::Engine;
+use super::notice::Notice;
 use super::receiver::{ReceiverConfig, Secret};
 use super::service::{Alerts, Clock, Derive, ERRORS, Handle, Inner, MONITOR, Shared, hear};
 use super::state::{Place, State};

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::active::{Acknowledged, Alert, Change, Event};
 use super::config::Config;
 use super::matcher::{Labels, all, like};
+use super::notice::Notice;
 use super::rule::{Kind, Rule};
 use super::severity::Severity;
 use super::silence::{NewSilence, Silence};
 use super::standing::{Key, Standing};
+use super::stats::Stats;
 use super::value::{Asked, Meters};
 use super::{POOR_ROUNDS, standing};
 use crate::series::{Reading, Round};
@@ -47,34 +47,6 @@ pub struct Engine {
 struct Seen {
     last_ms: i64,
     poor: u32,
-}
-
-/// What was counted; monotone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Stats {
-    /// Rounds looked at.
-    pub rounds: u64,
-    /// Alerts that fired.
-    pub fired: u64,
-    /// Alerts that were over.
-    pub resolved: u64,
-    /// Series and alerts beyond a bound, which were not watched.
-    pub dropped: u64,
-}
-
-/// Something that happens once: a result of tuning, an error of our own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Its kind, as a rule's name.
-    pub name: String,
-    /// How bad.
-    pub severity: Severity,
-    /// Whose.
-    pub target: String,
-    /// What.
-    pub summary: String,
-    /// What to do.
-    pub recommendation: String,
 }
 
 impl Engine {

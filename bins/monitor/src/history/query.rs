@@ -24,7 +24,7 @@ pub struct Question {
     pub from_ms: i64,
     /// Up to then.
     pub to_ms: i64,
-    /// At most so many points a series.
+    /// At most so many points a series, and one more where the end is met.
     pub points: usize,
 }
 

@@ -283,11 +283,15 @@ impl Logs {
         data: PathBuf,
         tell: impl Fn(Round) + Send + 'static,
     ) -> Result<Self, String> {
-        let interval = config.interval;
+        let (interval, idle) = (config.interval, config.source.is_empty());
         let opened = tokio::task::spawn_blocking(move || Handle::open(config, &data, crate::now_ms())).await;
         let handle = opened.map_err(|error| error.to_string())??;
         let looking = handle.clone();
         let task = tokio::spawn(async move {
+            // Without sources there is nothing to look at, and no target to show.
+            if idle {
+                return;
+            }
             let mut ticks = tokio::time::interval(interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {

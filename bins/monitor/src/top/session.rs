@@ -48,13 +48,13 @@ enum Act {
 /// # Errors
 /// No address, or no answer when only one is wanted.
 pub async fn run(options: &Options, shutdown: &Shutdown) -> Result<()> {
-    let every = Duration::from_secs(options.every_s);
+    let every = Duration::from_secs(if options.once { 1 } else { options.every_s });
     let (source, from) = source(options, every).await?;
     let mut board = Dashboard::new(&from, options.every_s);
     if options.once {
-        // Rates need two looks.
+        // Rates need two rounds.
         if matches!(source, Source::Own(_)) {
-            tokio::time::sleep(Duration::from_millis(1200)).await;
+            tokio::time::sleep(every * 2 + every / 2).await;
         }
         board.take(source.ask().await?);
         writeln!(io::stdout(), "{}", line(&board)).context("standard output is closed")?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as Short, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tidemill_autotune::{Decision, Outcome, Record};
 use tokio::sync::{Mutex, broadcast, watch};
@@ -29,6 +30,15 @@ pub struct Notify {
     pub events: Events,
     /// Notices, and our own errors.
     pub alerts: Option<alert::Handle>,
+}
+
+/// What outlives a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Saved {
+    /// Its own tuner was switched off by us, and is switched on again when we end.
+    taken_over: bool,
+    records: Vec<Record>,
 }
 
 /// What is computed of a round.
@@ -84,6 +94,12 @@ pub(super) struct Inner {
     pub(super) records: Vec<Record>,
 }
 
+impl Inner {
+    fn saved(&self) -> Saved {
+        Saved { taken_over: self.taken_over, records: self.records.clone() }
+    }
+}
+
 impl Tuning {
     /// Begins to watch every target of the configuration, and moves their knobs when `enabled`. `env` looks up the variables that
     /// hold tokens.
@@ -112,10 +128,11 @@ impl Tuning {
             };
             let file = state::folder(&data).join(format!("tuning-{}.json", target.name));
             let reading = file.clone();
-            let records = tokio::task::spawn_blocking(move || state::read::<Vec<Record>>(&reading)).await;
-            let records =
-                records.map_err(|error| error.to_string())?.map_err(|error| of(format!("{error:#}")))?;
-            let inner = Inner { records: records.unwrap_or_default(), ..Inner::default() };
+            let saved = tokio::task::spawn_blocking(move || state::read::<Saved>(&reading)).await;
+            let saved =
+                saved.map_err(|error| error.to_string())?.map_err(|error| of(format!("{error:#}")))?;
+            let Saved { taken_over, records } = saved.unwrap_or_default();
+            let inner = Inner { taken_over, records, ..Inner::default() };
             steered.push(Arc::new(Steered {
                 remote: Remote::new(client.clone(), address, token, target.timeout),
                 target: target.clone(),
@@ -207,8 +224,11 @@ impl Steered {
         inner.error = None;
         inner.shown = shown;
         if enabled && inner.shown.enabled == Some(true) && self.target.take_over {
+            // Known before it is done: after a crash it is given back all the same.
+            inner.taken_over = true;
+            self.store(inner.saved()).await;
             match self.remote.switch(false).await {
-                Ok(()) => (inner.taken_over, inner.shown.enabled) = (true, Some(false)),
+                Ok(()) => inner.shown.enabled = Some(false),
                 Err(refusal) => return self.failed(&mut inner, refusal),
             }
         }
@@ -273,6 +293,15 @@ impl Steered {
         }
     }
 
+    async fn store(&self, saved: Saved) {
+        let file = self.file.clone();
+        let stored = tokio::task::spawn_blocking(move || state::write(&file, &saved)).await;
+        if let Some(error) = stored.map_err(anyhow::Error::from).and_then(|stored| stored).err() {
+            tracing::warn!(error = format!("{error:#}"), "decisions of tuning are not stored");
+            self.count_error();
+        }
+    }
+
     /// Stores what was decided, and tells it.
     async fn tell(&self, inner: &mut Inner, fresh: &[Record]) {
         if fresh.is_empty() {
@@ -281,12 +310,7 @@ impl Steered {
         if let Some(steering) = &inner.steering {
             inner.records = steering.records().cloned().collect();
         }
-        let (file, records) = (self.file.clone(), inner.records.clone());
-        let stored = tokio::task::spawn_blocking(move || state::write(&file, &records)).await;
-        if let Some(error) = stored.map_err(anyhow::Error::from).and_then(|stored| stored).err() {
-            tracing::warn!(error = format!("{error:#}"), "decisions of tuning are not stored");
-            self.count_error();
-        }
+        self.store(inner.saved()).await;
         for record in fresh {
             let (name, severity) = kind_of(&record.decision);
             let summary = format!("{}: {}", self.target.name, record.words());
@@ -339,6 +363,8 @@ impl Steered {
         let mut done = if back.is_empty() { Ok(()) } else { self.remote.set(&back).await };
         if inner.taken_over {
             done = done.and(self.remote.switch(true).await);
+            inner.taken_over = done.is_err();
+            self.store(inner.saved()).await;
         }
         if let Err(refusal) = done {
             tracing::warn!(

@@ -70,6 +70,7 @@ pub(super) fn knob(knob: &Knob, value: f64, trials: &[Value]) -> Value {
 
 fn trial(trial: &TrialView) -> Value {
     let mut shown = serde_json::to_value(trial).unwrap_or_default();
+    shown["began"] = json!(trial.began.as_secs_f64());
     shown["began_ms"] = json!(millis(trial.began));
     shown["decided_by"] = "monitor".into();
     shown
@@ -77,6 +78,7 @@ fn trial(trial: &TrialView) -> Value {
 
 fn record(record: &Record, by: &str) -> Value {
     let mut shown = serde_json::to_value(record).unwrap_or_default();
+    shown["at"] = json!(record.at.as_secs_f64());
     shown["at_ms"] = json!(millis(record.at));
     shown["words"] = record.words().into();
     shown["decided_by"] = by.into();

@@ -127,6 +127,6 @@ async fn without_its_state_it_is_found_out() {
         assert_eq!(statuses, expected);
     });
     // Either something is doubled, or the end of what was forgotten is never told.
-    let found = tokio::time::timeout(Duration::from_secs(20), ended).await;
+    let found = tokio::time::timeout(Duration::from_secs(10), ended).await;
     assert!(!matches!(found, Ok(Ok(()))), "it should have been found out");
 }

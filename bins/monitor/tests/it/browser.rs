@@ -4,8 +4,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::extract::State;
+use axum::routing::get;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -39,10 +42,11 @@ struct Monitor {
 }
 
 impl Monitor {
-    fn new(folder: &Path) -> Self {
+    fn new(folder: &Path, more: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let monitor = Self { folder: folder.to_owned(), port };
         monitor.level(1);
+        std::fs::write(folder.join("app.log"), "").unwrap();
         let config = format!(
             r#"config_version = 1
 [monitor]
@@ -50,6 +54,8 @@ data = {data:?}
 port = {port}
 prefix = "/ops"
 interval = "1s"
+# The machine may be so busy that an emergency would hold the knobs.
+auto_tuning = false
 
 [[metric]]
 name = "level"
@@ -65,7 +71,19 @@ title = "Level of the test"
 tile = "Level"
 lines = [{{ metric = "level" }}]
 thresholds = [{{ value = 900, severity = "critical" }}]
-"#,
+
+[[alert.rule]]
+name = "level-high"
+metric = "level"
+above = 900
+severity = "critical"
+summary = "the level is {{value}}"
+
+[[logs.source]]
+name = "app"
+path = {log:?}
+{more}"#,
+            log = folder.join("app.log"),
             data = folder.join("data"),
             file = folder.join("level"),
         );
@@ -89,10 +107,13 @@ thresholds = [{{ value = 900, severity = "critical" }}]
             .stderr(std::fs::File::create(self.folder.join("log")).unwrap())
             .spawn()
             .unwrap();
-        let mut told = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut told).unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Alerts that were open are told on the same screen, maybe first.
+        let told = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("watching"));
         let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        assert!(told.contains("watching"), "{told}{}", log());
+        assert!(told, "{}", log());
+        // Read on, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
         Program(child)
     }
 }
@@ -145,7 +166,7 @@ impl Page {
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         let list: Value = loop {
-            let answer = tokio::task::spawn_blocking(move || get(port, "/json/list")).await.unwrap();
+            let answer = tokio::task::spawn_blocking(move || body(port, "/json/list")).await.unwrap();
             match serde_json::from_str::<Value>(&answer) {
                 Ok(list)
                     if list.as_array().is_some_and(|list| list.iter().any(|one| one["type"] == "page")) =>
@@ -268,7 +289,7 @@ fn unbase64(text: &str) -> Vec<u8> {
 }
 
 /// The body of an answer of the browser itself.
-fn get(port: u16, path: &str) -> String {
+fn body(port: u16, path: &str) -> String {
     use std::io::Read as _;
     let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -287,7 +308,7 @@ const PULSE: &str = "document.querySelector('.pulse')?.className";
 async fn a_real_browser_sees_every_view_and_values_that_move() {
     let folder = tempfile::tempdir().unwrap();
     let Some(mut page) = Page::open(folder.path()).await else { return };
-    let monitor = Monitor::new(folder.path());
+    let monitor = Monitor::new(folder.path(), "");
     let mut program = monitor.start();
     let home = format!("http://127.0.0.1:{}/ops/", monitor.port);
 
@@ -387,4 +408,102 @@ async fn a_real_browser_sees_every_view_and_values_that_move() {
         page.complaints
     );
     drop(program);
+}
+
+#[derive(Clone, Default)]
+struct Knob(Arc<Mutex<f64>>);
+
+/// A target with one knob.
+async fn knobs() -> (Knob, String) {
+    let knob = Knob(Arc::new(Mutex::new(8.0)));
+    let show = |State(knob): State<Knob>| async move {
+        let value = *knob.0.lock().unwrap();
+        let knob = json!({"name": "pool.workers", "value": value, "unit": "", "low": 2.0, "high": 16.0, "step": 1.0, "tried_by": "split"});
+        axum::Json(json!({ "knobs": [knob] }))
+    };
+    let turn = |State(knob): State<Knob>, axum::Json(wanted): axum::Json<Value>| async move {
+        *knob.0.lock().unwrap() = wanted["pool.workers"].as_f64().unwrap();
+        axum::Json(json!({ "knobs": [] }))
+    };
+    let status = || async { axum::Json(json!({"enabled": null, "signals": {}})) };
+    let routes = axum::Router::new()
+        .route("/api/v2/knobs", get(show).put(turn))
+        .route("/api/v2/tuning", get(status))
+        .route("/metrics", get(|| async { "plant_heat 1\n" }))
+        .with_state(knob.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (knob, url)
+}
+
+const TYPE: &str =
+    "(input, text) => { input.value = text; input.dispatchEvent(new Event('input', {bubbles: true})); }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_browser_acknowledges_silences_searches_and_turns_a_knob() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut page) = Page::open(folder.path()).await else { return };
+    let (knob, url) = knobs().await;
+    let target = format!(
+        "\n[[target]]\nname = \"plant\"\nurl = \"{url}/metrics\"\n\n[[tuning.target]]\nname = \"plant\"\nurl = {url:?}\ninterval = \"1s\"\n\n[tuning.target.tuner]\nbuiltin = false\n"
+    );
+    let monitor = Monitor::new(folder.path(), &target);
+    let _program = monitor.start();
+    let home = format!("http://127.0.0.1:{}/ops/#/alerts", monitor.port);
+    page.call("Page.navigate", json!({"url": home})).await;
+    page.until("document.querySelector('main h2') && true").await;
+
+    // An alert comes by itself, is acknowledged by keys, and silenced.
+    monitor.level(950);
+    const CARD: &str = "[...document.querySelectorAll('.alert')].find((card) => card.textContent.includes('the level is 950'))";
+    page.until(&format!("{CARD} && true")).await;
+    page.picture("alert").await;
+    page.eval(&format!("{CARD}.focus()")).await;
+    page.key("a").await;
+    page.until("document.querySelector('dialog[open] input[name=by]') && true").await;
+    page.eval(&format!("({TYPE})(document.querySelector('input[name=by]'), 'Mara')")).await;
+    page.eval("document.querySelector('dialog button[type=submit]').click()").await;
+    page.until(&format!("{CARD}?.textContent.includes('acknowledged by Mara')")).await;
+    page.eval(&format!(
+        "[...{CARD}.querySelectorAll('button')].find((button) => button.textContent === 'Silence').click()"
+    ))
+    .await;
+    page.until("document.querySelector('dialog[open] input[name=comment]') && true").await;
+    page.eval(&format!("({TYPE})(document.querySelector('input[name=comment]'), 'known since noon')")).await;
+    page.eval("document.querySelector('dialog button[type=submit]').click()").await;
+    page.until(
+        "[...document.querySelectorAll('td')].some((cell) => cell.textContent === 'known since noon')",
+    )
+    .await;
+    page.until(&format!("{CARD}?.textContent.includes('silent for')")).await;
+    page.picture("silenced").await;
+    page.eval("document.querySelector('button[title=\"End this silence\"]').click()").await;
+    page.until(
+        "![...document.querySelectorAll('td')].some((cell) => cell.textContent === 'known since noon')",
+    )
+    .await;
+
+    // A line that is written is found.
+    let lines = "2026-11-21T10:00:00Z INFO all is well\n2026-11-21T10:00:01Z ERROR a needle broke\n";
+    std::fs::write(folder.path().join("app.log"), lines).unwrap();
+    page.key("/").await;
+    page.until("document.activeElement?.id === 'search'").await;
+    page.eval("[...document.querySelectorAll('[aria-label=Since] button')].at(-1).click()").await;
+    page.eval(&format!("({TYPE})(document.querySelector('#search'), 'NEEDLE')")).await;
+    page.until("document.querySelectorAll('.line').length === 1 && document.querySelector('.line.error mark')?.textContent === 'needle'").await;
+    page.picture("needle").await;
+    page.key("Escape").await;
+
+    // A knob is turned after it was asked for.
+    page.key("5").await;
+    page.until("document.querySelector('.knob button') && true").await;
+    page.eval("document.querySelector('.knob button').click()").await;
+    page.until("document.querySelector('dialog[open] input[name=value]') && true").await;
+    page.eval(&format!("({TYPE})(document.querySelector('input[name=value]'), '12')")).await;
+    page.eval("document.querySelector('dialog button[type=submit]').click()").await;
+    page.until("document.querySelector('.knob header b')?.textContent === '12'").await;
+    assert_eq!(*knob.0.lock().unwrap(), 12.0);
+    page.picture("knob").await;
+    page.must_be_content("what people do");
 }

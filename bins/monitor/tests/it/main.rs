@@ -12,6 +12,7 @@ mod config;
 mod copies;
 mod doctor;
 mod grafana;
+mod history;
 mod kills;
 mod logs;
 mod promtool;

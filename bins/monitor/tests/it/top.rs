@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::running::Server;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
@@ -147,4 +148,30 @@ fn without_a_monitor_a_line_tells_of_this_machine() {
     let told = String::from_utf8(direct.stdout).unwrap();
     assert!(told.contains("cpu ") && told.contains("memory ") && told.contains("down: 127.0.0.1"), "{told}");
     assert!(!told.contains('\u{1b}'), "{told}");
+}
+
+#[test]
+fn a_collector_is_asked_directly() {
+    let server = Server::text(|scrape| {
+        let n = (scrape + 1) * 10;
+        format!(
+            "# TYPE tidemill_symbols_answered_total counter\ntidemill_symbols_answered_total {n}\n\
+             # TYPE tidemill_symbols_failed_total counter\ntidemill_symbols_failed_total 1\n\
+             # TYPE tidemill_request_duration_seconds histogram\n\
+             tidemill_request_duration_seconds_bucket{{le=\"0.1\"}} {n}\n\
+             tidemill_request_duration_seconds_bucket{{le=\"+Inf\"}} {n}\n\
+             tidemill_request_duration_seconds_sum {sum}\ntidemill_request_duration_seconds_count {n}\n",
+            sum = n as f64 * 0.05,
+        )
+    });
+    let url = format!("{}/metrics", server.url);
+    let told = Command::new(env!("CARGO_BIN_EXE_tidemill-monitor"))
+        .args(["top", &url, "--once"])
+        .env_clear()
+        .output()
+        .unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    for part in ["items/min", "% good", "1 failed", "mean 50 ms"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }

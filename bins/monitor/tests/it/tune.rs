@@ -215,6 +215,12 @@ async fn who_tunes_itself_is_left_alone_unless_it_is_taken_over() {
     let tuning = start(Target { take_over: true, ..target(&url, "") }, true, folder.path()).await;
     until(|| plant.value("workers") > 5.0, "two workers more").await;
     assert_eq!(plant.0.lock().unwrap().enabled, Some(false));
+    // One that is killed cannot give it back; the next one does.
+    drop(tuning);
+    assert_eq!(plant.0.lock().unwrap().enabled, Some(false));
+    let tuning = start(Target { take_over: true, ..target(&url, "") }, true, folder.path()).await;
+    let reads = plant.reads();
+    until(|| plant.reads() > reads + 5, "looks").await;
     tuning.close(Duration::from_secs(10)).await;
     assert_eq!(plant.0.lock().unwrap().enabled, Some(true), "given back");
 }
