@@ -50,6 +50,8 @@ pub struct Provider {
     concurrency: Option<u32>,
     /// The same, with what the client lets through.
     most_concurrency: u32,
+    /// What it is turned to.
+    cap: AtomicU32,
 }
 
 /// What all providers of a collector are built with.
@@ -176,6 +178,7 @@ impl Provider {
         }));
         let redirect = RedirectLayer::new(&http);
         let attempt = Attempt::builder(http).build()?;
+        let most_concurrency = config.concurrency.unwrap_or(most_connections).clamp(1, most_connections);
         Ok(Self {
             name: config.name.clone(),
             layers: ServiceBuilder::new().layer(redirect).layer(permit).service(attempt),
@@ -193,7 +196,8 @@ impl Provider {
             tenancy,
             pace,
             concurrency: config.concurrency,
-            most_concurrency: config.concurrency.unwrap_or(most_connections).clamp(1, most_connections),
+            most_concurrency,
+            cap: AtomicU32::new(most_concurrency),
         })
     }
 
@@ -228,8 +232,14 @@ impl Provider {
         (!agreed).then_some(self.most_concurrency)
     }
 
+    /// Requests that may be under way at once now.
+    pub fn concurrency(&self) -> u32 {
+        self.cap.load(Ordering::Relaxed)
+    }
+
     /// Lets fewer requests be under way at once, or as many as ever.
     pub fn set_concurrency(&self, cap: u32) {
+        self.cap.store(cap.min(self.most_concurrency), Ordering::Relaxed);
         // What the client's connections bound needs no bound of the limiter's.
         let cap = if cap < self.most_concurrency { Some(cap) } else { self.concurrency };
         self.pool.set_concurrency(cap);

@@ -73,9 +73,9 @@ pub(super) fn knobs(
             let least = least_concurrency(&config.providers[at], keys[at], most);
             let (low, high) = (f64::from(least), f64::from(most));
             let knob = whole(&signals::of_provider("concurrency", "", providers, at), low, high);
-            let slow = signals::of_provider("response", ".ms", providers, at);
+            let full = signals::of_provider("response", ".full_ms", providers, at);
             let by = config.collector.concurrency_by;
-            builder = concurrency(builder, knob.unit("requests"), provider, by, &slow);
+            builder = concurrency(builder, knob.unit("requests"), provider, by, &full);
         }
         if provider.pace().is_limited() {
             let knob =

@@ -11,7 +11,8 @@ use tidemill_metrics::HistogramSnapshot;
 use crate::provider::Provider;
 use crate::workers::Workers;
 
-/// The signals, in the order of the readings. With several providers the response of each comes behind them.
+/// The signals, in the order of the readings. Behind them, for each provider, its response
+/// while at least half of its `concurrency` was under way; and with several providers the response of each.
 const NAMES: [&str; 8] = [
     "cpu.percent",
     "memory.percent",
@@ -78,8 +79,10 @@ impl Sampler {
                 None
             }
         };
+        let full = (0..providers.len()).map(|at| of_provider("response", ".full_ms", providers, at));
         let own = (0..providers.len()).map(|at| of_provider("response", ".ms", providers, at));
-        let names = NAMES.map(str::to_owned).into_iter().chain(own.filter(|_| providers.len() > 1));
+        let own = own.filter(|_| providers.len() > 1);
+        let names = NAMES.map(str::to_owned).into_iter().chain(full).chain(own);
         Self {
             readings: Readings(names.map(|name| (name, AtomicU64::new(NONE))).collect()),
             host,
@@ -103,10 +106,14 @@ impl Sampler {
         let machine = self.host.as_mut().and_then(|host| host.sample(now).ok()).unwrap_or_default();
         let elapsed = self.last.replace(now).map(|last| now.saturating_sub(last).as_secs_f64());
         let (mut counted, mut response) = (Counted::default(), HistogramSnapshot::default());
-        let mut own = Vec::with_capacity(self.providers.len());
+        let (mut full, mut own) = (Vec::with_capacity(self.providers.len()), Vec::new());
         for watched in &mut self.providers {
             let answers = watched.look(&mut counted);
             own.push(milliseconds(&answers));
+            full.push(
+                milliseconds(&answers)
+                    .filter(|_| elapsed.is_some_and(|elapsed| watched.is_full(&answers, elapsed))),
+            );
             response.merge(&answers);
         }
         // An answer that failed may belong to a request of the interval before.
@@ -124,7 +131,7 @@ impl Sampler {
             busy.then_some(counted.refused as f64),
             passing.map(|waiting| waiting as f64),
         ];
-        self.readings.put(all.into_iter().chain(own));
+        self.readings.put(all.into_iter().chain(full).chain(own));
     }
 }
 
@@ -136,6 +143,13 @@ impl Watched {
     fn new(provider: &Arc<Provider>) -> Self {
         let counted = Counted::of(provider);
         Self { provider: Arc::clone(provider), response: provider.counts.response.snapshot(), counted }
+    }
+
+    /// Whether half of what may be under way at once was so, in the mean: what came, times how long each took, over the time
+    /// that was (Little's law). With less, no bound on it is what makes answers slow.
+    fn is_full(&self, answers: &HistogramSnapshot, elapsed: f64) -> bool {
+        let under_way = answers.sum / elapsed.max(1e-3);
+        under_way >= 0.5 * f64::from(self.provider.concurrency())
     }
 
     /// Adds what came since the last look; the response times of that.

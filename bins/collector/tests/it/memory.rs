@@ -127,12 +127,14 @@ fn under_real_memory_pressure_buffers_shrink_before_the_limit_and_come_back_and_
     let mut worst = calm;
     let begun = Instant::now();
     while percent(&running) < 87.0 {
-        let missing = (89.0 - percent(&running)).max(1.0) / 100.0 * group.limit as f64;
-        hogs.push(Hog::new(&group, missing as u64 / 2 + (2 << 20)));
-        std::thread::park_timeout(Duration::from_millis(700));
+        let before = percent(&running);
+        let missing = (89.0 - before).max(1.0) / 2.0 + 1.0;
+        hogs.push(Hog::new(&group, (missing / 100.0 * group.limit as f64) as u64));
+        // Nothing more is eaten before this is seen: otherwise it would be too much.
+        running.until("it has eaten", |running| percent(running) > before + 0.6 * missing);
         worst = percent(&running).max(worst);
         assert!(
-            begun.elapsed() < Duration::from_secs(60) && hogs.len() < 40,
+            begun.elapsed() < Duration::from_secs(300) && hogs.len() < 40,
             "{worst} % with {} hogs",
             hogs.len()
         );
