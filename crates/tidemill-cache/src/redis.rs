@@ -1,11 +1,12 @@
 //! The shared tier: a Redis server, with claims so that one process loads, and pushes so that the others forget.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ::redis::{Client, ProtocolVersion};
+use ::redis::{Client, ProtocolVersion, TlsCertificates};
 use serde::{Deserialize, Serialize};
 
 use crate::config::duration;
@@ -28,6 +29,9 @@ use slot::Slot;
 pub struct RedisConfig {
     /// `redis://[user:password@]host:port/db`, or `rediss://` for TLS. Default `redis://127.0.0.1:6379`.
     pub url: RedisUrl,
+    /// PEM file of the authority that signed the server's certificate, in place of those that the machine trusts; with a `rediss://`
+    /// address alone. Default none.
+    pub ca: Option<PathBuf>,
     /// What all keys begin with; a cache of its own needs a prefix of its own. Default `"tidemill:"`.
     pub prefix: String,
     /// How long a process may load before another does: longer than a load takes. Default `"30s"`.
@@ -42,6 +46,7 @@ impl Default for RedisConfig {
     fn default() -> Self {
         Self {
             url: RedisUrl("redis://127.0.0.1:6379".to_owned()),
+            ca: None,
             prefix: "tidemill:".to_owned(),
             claim: Duration::from_secs(30),
             timeout: Duration::from_millis(250),
@@ -93,7 +98,7 @@ impl Redis {
     /// Begins to connect, and goes on doing so when the connection is lost; an unreachable server is no error.
     ///
     /// # Errors
-    /// `Config` when the address is none.
+    /// `Config` when the address is none, or `ca` cannot be read.
     pub fn connect(config: &RedisConfig) -> Result<Self, Error> {
         if config.prefix.is_empty() || config.prefix.len() > 256 {
             return Err(Error::config("prefix", "must have 1 to 256 bytes".to_owned()));
@@ -106,7 +111,18 @@ impl Redis {
         let client = Client::open(config.url.0.as_str()).map_err(bad)?;
         let info = client.get_connection_info().clone();
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
+        let info = info.set_redis_settings(settings);
+        let client = match &config.ca {
+            None => Client::open(info).map_err(bad)?,
+            Some(path) => {
+                let unread =
+                    |error| Error::config("ca", format!("`{}` cannot be read: {error}", path.display()));
+                let root_cert = Some(std::fs::read(path).map_err(unread)?);
+                let none =
+                    |_| Error::config("ca", format!("`{}` holds no certificate that fits", path.display()));
+                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(none)?
+            }
+        };
         let process = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
         let prefix = config.prefix.clone().into_bytes();
         Ok(Self {
