@@ -1,11 +1,12 @@
 //! The shared tier: a Redis server, with claims so that one process loads, and pushes so that the others forget.
 
 use std::fmt;
-use std::sync::Weak;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ::redis::{Client, ProtocolVersion};
+use ::redis::{Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates};
 use serde::{Deserialize, Serialize};
 
 use crate::config::duration;
@@ -15,11 +16,13 @@ use crate::lifetime::millis;
 use crate::tier::{Answer, Claim, Peers, Read, Record, Tier};
 
 mod link;
+mod nodes;
 mod script;
 mod slot;
 mod strikes;
 
 use link::Link;
+use nodes::{Cluster, Nodes, Seeds};
 use slot::Slot;
 
 /// Settings of a [`Redis`] tier.
@@ -28,6 +31,12 @@ use slot::Slot;
 pub struct RedisConfig {
     /// `redis://[user:password@]host:port/db`, or `rediss://` for TLS. Default `redis://127.0.0.1:6379`.
     pub url: RedisUrl,
+    /// Further servers of a cluster, as `url`: when there are any, `url` is a cluster's server too, and each key goes to the master of
+    /// its slot. Two or three are enough to find the others. Default none.
+    pub cluster: Vec<RedisUrl>,
+    /// PEM file of the authority that signed the server's certificate, in place of those that the machine trusts; with a `rediss://`
+    /// address alone. Default none.
+    pub ca: Option<PathBuf>,
     /// What all keys begin with; a cache of its own needs a prefix of its own. Default `"tidemill:"`.
     pub prefix: String,
     /// How long a process may load before another does: longer than a load takes. Default `"30s"`.
@@ -42,6 +51,8 @@ impl Default for RedisConfig {
     fn default() -> Self {
         Self {
             url: RedisUrl("redis://127.0.0.1:6379".to_owned()),
+            cluster: Vec::new(),
+            ca: None,
             prefix: "tidemill:".to_owned(),
             claim: Duration::from_secs(30),
             timeout: Duration::from_millis(250),
@@ -81,8 +92,12 @@ impl Serialize for RedisUrl {
 ///
 /// **One load.** A miss puts a claim into the key itself. While it stands, other processes wait; only its holder may put the
 /// value there, and a removal takes it away, so that a load never comes after a later removal.
+///
+/// **Cluster.** With [`RedisConfig::cluster`], a key goes to the master of its slot, and each master tells what changes. While one is
+/// down its keys are loaded by each process for itself; when its replica has taken over, everything that was written before counts as
+/// absent, for the replica may lack what was acknowledged.
 pub struct Redis {
-    link: Link,
+    nodes: Nodes,
     prefix: Vec<u8>,
     claim_ms: u64,
     claims: AtomicU64,
@@ -93,7 +108,7 @@ impl Redis {
     /// Begins to connect, and goes on doing so when the connection is lost; an unreachable server is no error.
     ///
     /// # Errors
-    /// `Config` when the address is none.
+    /// `Config` when the address is none, or `ca` cannot be read.
     pub fn connect(config: &RedisConfig) -> Result<Self, Error> {
         if config.prefix.is_empty() || config.prefix.len() > 256 {
             return Err(Error::config("prefix", "must have 1 to 256 bytes".to_owned()));
@@ -103,19 +118,49 @@ impl Redis {
         }
         // Not the library's own message, which may quote the address and so the password.
         let bad = |_| Error::config("url", "is no redis:// or rediss:// address".to_owned());
-        let client = Client::open(config.url.0.as_str()).map_err(bad)?;
-        let info = client.get_connection_info().clone();
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings)).map_err(bad)?;
+        let certificates = match &config.ca {
+            None => None,
+            Some(path) => {
+                let unread =
+                    |error| Error::config("ca", format!("`{}` cannot be read: {error}", path.display()));
+                Some(std::fs::read(path).map_err(unread)?)
+            }
+        };
+        let with_info = move |info: ConnectionInfo| {
+            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+            let info = info.set_redis_settings(settings);
+            match &certificates {
+                None => Client::open(info),
+                Some(root) => Client::build_with_tls(
+                    info,
+                    TlsCertificates { client_tls: None, root_cert: Some(root.clone()) },
+                ),
+            }
+        };
+        let open = |url: &RedisUrl| {
+            let info = url.0.as_str().into_connection_info().map_err(bad)?;
+            let unfit = |_| {
+                Error::config(
+                    "ca",
+                    "does not fit: it goes with a rediss:// address and a PEM file".to_owned(),
+                )
+            };
+            with_info(info).map_err(unfit)
+        };
+        let client = open(&config.url)?;
         let process = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
-        let prefix = config.prefix.clone().into_bytes();
-        Ok(Self {
-            link: Link::start(client, prefix.clone(), config.timeout, process & 0xFF_FFFF),
-            prefix,
-            claim_ms: millis(config.claim).max(1),
-            claims: AtomicU64::new(0),
-            process,
-        })
+        let (prefix, life) = (config.prefix.clone().into_bytes(), process & 0xFF_FFFF);
+        let nodes = if config.cluster.is_empty() {
+            Nodes::One(Link::start(client, prefix.clone(), config.timeout, life))
+        } else {
+            let others = config.cluster.iter().map(open).collect::<Result<Vec<Client>, Error>>()?;
+            let info = client.get_connection_info().clone();
+            let clients = std::iter::once(client).chain(others).collect();
+            let connect = Arc::new(move |address| with_info(info.clone().set_addr(address)));
+            let seeds = Seeds { clients, connect, timeout: config.timeout.max(Duration::from_secs(1)) };
+            Nodes::Cluster(Cluster::start(seeds, prefix.clone(), config.timeout, life))
+        };
+        Ok(Self { nodes, prefix, claim_ms: millis(config.claim).max(1), claims: AtomicU64::new(0), process })
     }
 
     fn key(&self, key: &[u8]) -> Vec<u8> {
@@ -133,7 +178,8 @@ impl Redis {
             Slot::Claimed => Some(Read::Claimed),
             Slot::Value { record, generation } => {
                 let lives = record.life.is_none_or(|life| record.age < life);
-                let valid = lives && self.link.is_valid(generation, &record.tags);
+                let counter = self.nodes.counter();
+                let valid = lives && counter.is_ok_and(|counter| counter.is_valid(generation, &record.tags));
                 valid.then_some(Read::Found(record))
             }
             Slot::Unknown => None,
@@ -149,8 +195,10 @@ impl Tier for Redis {
     fn read<'a>(&'a self, key: &'a [u8], claim: bool) -> Answer<'a, Read> {
         Box::pin(async move {
             let key = self.key(key);
-            let there = self.link.get(key.clone()).await?;
-            self.link.settled().await;
+            self.nodes.trusted().await?;
+            let link = self.nodes.of(&key)?;
+            let there = link.get(key.clone()).await?;
+            self.nodes.counter()?.settled().await;
             if let Some(bytes) = there {
                 if let Some(read) = self.judge(&bytes) {
                     return Ok(read);
@@ -159,14 +207,14 @@ impl Tier for Redis {
                     return Ok(Read::Absent(None));
                 }
                 // What counts for nobody makes room for a claim, unless it has changed since.
-                let mut connection = self.link.connection()?;
+                let mut connection = link.connection()?;
                 let () = script::RELEASE.key(&key[..]).arg(&bytes[..]).invoke_async(&mut connection).await?;
             }
             if !claim {
                 return Ok(Read::Absent(None));
             }
             let claim = self.next_claim();
-            let mut connection = self.link.connection()?;
+            let mut connection = link.connection()?;
             let mut script = script::CLAIM.key(&key[..]);
             let there: Option<Vec<u8>> =
                 script.arg(slot::claim(claim)).arg(self.claim_ms).invoke_async(&mut connection).await?;
@@ -188,7 +236,7 @@ impl Tier for Redis {
             // 0 is for ever.
             let left_ms = left.map_or(0, millis);
             let bytes = slot::encode(&record, now_ms());
-            let mut connection = self.link.connection()?;
+            let mut connection = self.nodes.of(&key)?.connection()?;
             let Some(claim) = claim else {
                 let mut set = ::redis::cmd("SET");
                 set.arg(&key[..]).arg(bytes);
@@ -205,8 +253,8 @@ impl Tier for Redis {
 
     fn release<'a>(&'a self, key: &'a [u8], claim: Claim) -> Answer<'a, ()> {
         Box::pin(async move {
-            let mut connection = self.link.connection()?;
             let script_key = self.key(key);
+            let mut connection = self.nodes.of(&script_key)?.connection()?;
             let mut script = script::RELEASE.key(&script_key[..]);
             Ok(script.arg(slot::claim(claim)).invoke_async(&mut connection).await?)
         })
@@ -214,30 +262,39 @@ impl Tier for Redis {
 
     fn remove<'a>(&'a self, key: &'a [u8]) -> Answer<'a, ()> {
         Box::pin(async move {
-            let mut connection = self.link.connection()?;
-            Ok(::redis::cmd("DEL").arg(self.key(key)).query_async(&mut connection).await?)
+            let key = self.key(key);
+            let mut connection = self.nodes.of(&key)?.connection()?;
+            Ok(::redis::cmd("DEL").arg(key).query_async(&mut connection).await?)
         })
     }
 
     fn remove_matching<'a>(&'a self, pattern: &'a [u8]) -> Answer<'a, u64> {
         let pattern = [glob::escaped(&self.prefix), glob::for_redis(pattern)].concat();
-        Box::pin(async move { self.link.sweep(&pattern).await })
+        Box::pin(async move {
+            // Without a master, none of its keys is swept.
+            self.nodes.counter()?;
+            let mut removed = 0;
+            for link in self.nodes.all() {
+                removed += link.sweep(&pattern).await?;
+            }
+            Ok(removed)
+        })
     }
 
     fn invalidate_tag(&self, tag: u32) -> Answer<'_, ()> {
-        Box::pin(async move { self.link.strike(&(tag % strikes::SLOTS).to_string()).await })
+        Box::pin(async move { self.nodes.counter()?.strike(&(tag % strikes::SLOTS).to_string()).await })
     }
 
     fn invalidate_all(&self) -> Answer<'_, ()> {
-        Box::pin(self.link.strike(strikes::EVERYTHING))
+        Box::pin(async move { self.nodes.counter()?.strike(strikes::EVERYTHING).await })
     }
 
     fn generation(&self) -> u64 {
-        self.link.generation()
+        self.nodes.counter().map_or(0, Link::generation)
     }
 
     fn listen(&self, peers: Weak<dyn Peers>) {
-        self.link.listen(peers);
+        self.nodes.listen(peers);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The connection to one server: made anew when it breaks, told what other processes change, asked for many keys at once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue as _, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 
+use super::nodes::Seeds;
 use super::script;
 use super::strikes::Strikes;
 use crate::tier::Peers;
@@ -16,6 +17,8 @@ use crate::tier::Peers;
 const BATCH: usize = 256;
 /// Reads that wait for the next MGET; beyond, a reader waits for a place.
 const QUEUE: usize = 4096;
+/// The end of the counter's key.
+pub(super) const COUNTER: &[u8] = b"\0generations";
 /// Between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -26,13 +29,27 @@ pub(super) struct Link {
     tasks: [tokio::task::AbortHandle; 2],
 }
 
+/// Whom to connect to.
+enum Target {
+    Server(Client),
+    /// The master of this slot, whoever it is; its address when it was last connected to, and where to say that it is another.
+    Slot {
+        seeds: Arc<Seeds>,
+        slot: u16,
+        last: Mutex<Option<String>>,
+        lost: Arc<AtomicBool>,
+    },
+}
+
 struct Shared {
-    client: Client,
+    target: Target,
+    /// Whether this server counts the generations.
+    counts: bool,
     timeout: Duration,
     prefix: Vec<u8>,
     /// Where the server counts its generations.
     counter: Vec<u8>,
-    life: u64,
+    life: AtomicU64,
     connection: Mutex<Option<MultiplexedConnection>>,
     strikes: Mutex<Strikes>,
     /// Changes of the counter heard of, and up to which of them it was read again.
@@ -55,13 +72,31 @@ pub(super) struct Disconnected;
 
 impl Link {
     pub(super) fn start(client: Client, prefix: Vec<u8>, timeout: Duration, life: u64) -> Self {
-        let counter = [&prefix[..], b"\0generations"].concat();
+        Self::with(Target::Server(client), true, prefix, timeout, life)
+    }
+
+    /// To the master of a slot; `lost` is set when it becomes another.
+    pub(super) fn of_slot(
+        seeds: Arc<Seeds>,
+        slot: u16,
+        prefix: Vec<u8>,
+        timeout: Duration,
+        life: u64,
+        counts: bool,
+        lost: Arc<AtomicBool>,
+    ) -> Self {
+        Self::with(Target::Slot { seeds, slot, last: Mutex::new(None), lost }, counts, prefix, timeout, life)
+    }
+
+    fn with(target: Target, counts: bool, prefix: Vec<u8>, timeout: Duration, life: u64) -> Self {
+        let counter = [&prefix[..], COUNTER].concat();
         let shared = Arc::new(Shared {
-            client,
+            target,
+            counts,
             timeout,
             prefix,
             counter,
-            life,
+            life: AtomicU64::new(life),
             connection: Mutex::new(None),
             strikes: Mutex::new(Strikes::default()),
             pushes: AtomicU64::new(1),
@@ -108,7 +143,10 @@ impl Link {
             // A pattern of everything matches the counter too, which must stay.
             keys.retain(|key| *key != self.shared.counter);
             if !keys.is_empty() {
-                removed += redis::cmd("UNLINK").arg(keys).query_async::<u64>(&mut connection).await?;
+                // One by one in a pipeline, for keys of several slots share no command.
+                let mut unlink = redis::pipe();
+                keys.into_iter().for_each(|key| _ = unlink.cmd("UNLINK").arg(key));
+                removed += unlink.query_async::<Vec<u64>>(&mut connection).await?.into_iter().sum::<u64>();
             }
             cursor = next;
             if cursor == 0 {
@@ -135,8 +173,11 @@ impl Link {
     pub(super) async fn strike(&self, field: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let mut connection = self.connection()?;
         let mut script = script::STRIKE.key(&self.shared.counter[..]);
-        let fields: Vec<(String, u64)> =
-            script.arg(field).arg(self.shared.life).invoke_async(&mut connection).await?;
+        let fields: Vec<(String, u64)> = script
+            .arg(field)
+            .arg(self.shared.life.load(Ordering::Relaxed))
+            .invoke_async(&mut connection)
+            .await?;
         // Our own strike: our cache has done it already.
         let now = Strikes::parse(fields);
         let mut strikes = lock(&self.shared.strikes);
@@ -145,6 +186,18 @@ impl Link {
             *strikes = now;
         }
         Ok(())
+    }
+}
+
+impl Link {
+    /// Gives the counter another life, so that nothing written before counts any more, for any process.
+    pub(super) async fn renew(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut connection = self.connection()?;
+        let next = |life: u64| Some((life * 0x5851 + 0x0014_057B) & 0xFF_FFFF);
+        _ = self.shared.life.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let () = redis::cmd("DEL").arg(&self.shared.counter[..]).query_async(&mut connection).await?;
+        self.shared.pushes.fetch_add(1, Ordering::AcqRel);
+        Ok(self.shared.refresh(&mut connection).await?)
     }
 }
 
@@ -204,22 +257,39 @@ impl Shared {
                 here.heard(&push);
                 Ok::<(), redis::aio::SendError>(())
             });
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let client = self.client().await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut track = redis::cmd("CLIENT");
         track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.prefix[..]).arg("NOLOOP");
         let () = track.query_async(&mut connection).await?;
         // What was changed before the server began to tell.
-        self.refresh(&mut connection).await?;
+        if self.counts {
+            self.refresh(&mut connection).await?;
+        }
         self.tell(|peers| peers.changed_everything());
         *lock(&self.connection) = Some(connection);
         Ok(())
+    }
+
+    async fn client(&self) -> Result<Client, RedisError> {
+        match &self.target {
+            Target::Server(client) => Ok(client.clone()),
+            Target::Slot { seeds, slot, last, lost } => {
+                let (client, name) = seeds.master(*slot).await?;
+                if lock(last).replace(name.clone()).is_some_and(|last| last != name) {
+                    lost.store(true, Ordering::Release);
+                }
+                Ok(client)
+            }
+        }
     }
 
     /// Reads the generations again and tells what was struck.
     async fn refresh(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
         let before = self.pushes.load(Ordering::Acquire);
         let mut script = script::GENERATIONS.key(&self.counter[..]);
-        let fields: Vec<(String, u64)> = script.arg(self.life).invoke_async(connection).await?;
+        let fields: Vec<(String, u64)> =
+            script.arg(self.life.load(Ordering::Relaxed)).invoke_async(connection).await?;
         let now = Strikes::parse(fields);
         let struck = {
             let mut strikes = lock(&self.strikes);
@@ -292,9 +362,16 @@ async fn read(shared: Arc<Shared>, mut wanted: mpsc::Receiver<Want>) {
         last = wants.len();
         let values = match shared.connection() {
             Ok(mut connection) => {
-                let mut mget = redis::cmd("MGET");
-                wants.iter().for_each(|want| _ = mget.arg(&want.key[..]));
-                mget.query_async::<Vec<Value>>(&mut connection).await
+                if let Target::Server(_) = shared.target {
+                    let mut mget = redis::cmd("MGET");
+                    wants.iter().for_each(|want| _ = mget.arg(&want.key[..]));
+                    mget.query_async::<Vec<Value>>(&mut connection).await
+                } else {
+                    // Keys of several slots share no command, but they share the round trip.
+                    let mut gets = redis::pipe();
+                    wants.iter().for_each(|want| _ = gets.get(&want.key[..]));
+                    gets.query_async::<Vec<Value>>(&mut connection).await
+                }
             }
             // Dropped replies tell it.
             Err(Disconnected) => {
@@ -308,7 +385,14 @@ async fn read(shared: Arc<Shared>, mut wanted: mpsc::Receiver<Want>) {
                     _ = want.reply.send(Option::<Vec<u8>>::from_redis_value(value).map_err(RedisError::from));
                 }
             }
-            Err(error) => wants.drain(..).for_each(|want| _ = want.reply.send(Err(error.clone()))),
+            Err(error) => {
+                if let Target::Slot { .. } = shared.target {
+                    // Perhaps it is not the master any more.
+                    *lock(&shared.connection) = None;
+                    shared.lost.notify_one();
+                }
+                wants.drain(..).for_each(|want| _ = want.reply.send(Err(error.clone())));
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ mod prefetch;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
+mod redis_cluster;
+#[cfg(feature = "redis")]
 mod redis_server;
 mod tiers;
 #[cfg(feature = "tower")]

@@ -1,6 +1,7 @@
 //! The Redis tier on a server of our own: coherence, one load over processes, a killed and a frozen server.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,12 +14,11 @@ use crate::redis_server::Server;
 type Prices = Cache<u64, String>;
 
 fn cache(url: &str, prefix: &str) -> Prices {
-    let redis = RedisConfig {
-        url: url.to_owned().into(),
-        prefix: prefix.to_owned(),
-        timeout: Duration::from_secs(5),
-        ..RedisConfig::default()
-    };
+    cache_of(RedisConfig { url: url.to_owned().into(), prefix: prefix.to_owned(), ..RedisConfig::default() })
+}
+
+fn cache_of(redis: RedisConfig) -> Prices {
+    let redis = RedisConfig { timeout: Duration::from_secs(5), ..redis };
     // Patient, for a test machine may be busy.
     let config =
         Config { tier_timeout: 5 * SECOND, tier_rest: Duration::from_millis(50), ..Config::default() };
@@ -260,4 +260,38 @@ async fn an_address_that_is_none_is_not_quoted() {
     let error = Redis::connect(&config).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_and_tls_are_asked_for_and_given() {
+    let certificate = |dir: &Path| {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    };
+    let arguments = |dir: &Path, port: u16| {
+        certificate(dir);
+        let text = format!(
+            "--port 0 --tls-port {port} --tls-cert-file cert.pem --tls-key-file key.pem --tls-ca-cert-file cert.pem \
+             --tls-auth-clients no --requirepass open-sesame"
+        );
+        text.split(' ').map(str::to_owned).collect()
+    };
+    let Some(server) = Server::start_with(arguments) else { return };
+    let config = |password: &str, ca: Option<PathBuf>| {
+        let url = format!("rediss://:{password}@localhost:{}", server.port());
+        RedisConfig { url: url.into(), ca, ..RedisConfig::default() }
+    };
+    let ca = Some(server.dir().join("cert.pem"));
+    let good = cache_of(config("open-sesame", ca.clone()));
+    up(&good).await;
+    for (refused, why) in [(config("guess", ca), "password"), (config("open-sesame", None), "certificate")] {
+        assert!(!format!("{refused:?}").contains("sesame"));
+        let (bad, loads) = (cache_of(refused), Arc::default());
+        assert_eq!(ask(&bad, 0, "loaded", &loads).await, "loaded", "no error to callers for a wrong {why}");
+        assert_eq!(bad.stats().tiers[0].hits, 0, "{why}");
+    }
+    let none = RedisConfig { ca: Some("no-such-file".into()), ..config("open-sesame", None) };
+    let said = Redis::connect(&none).map(drop).unwrap_err();
+    assert!(said.kind() == ErrorKind::Config && !said.to_string().contains("sesame"), "{said}");
 }

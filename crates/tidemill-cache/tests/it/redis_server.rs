@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Server {
     dir: tempfile::TempDir,
+    arguments: Vec<String>,
     port: u16,
     child: Option<Child>,
 }
@@ -14,13 +15,20 @@ pub(crate) struct Server {
 impl Server {
     /// `None` where Redis is not installed; with `CI=true` that is an error if `.ci/run` installs it.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(|_, port| vec!["--port".to_owned(), port.to_string()])
+    }
+
+    /// With arguments of its own, among which is the port to listen on.
+    pub(crate) fn start_with(arguments: impl Fn(&Path, u16) -> Vec<String>) -> Option<Self> {
         if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
             assert!(!is_promised(), "Redis is missing: install Debian's `redis-server`");
             skipped();
             return None;
         }
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let mut server = Self { dir: tempfile::tempdir().unwrap(), port, child: None };
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = arguments(dir.path(), port);
+        let mut server = Self { dir, arguments, port, child: None };
         server.restart();
         Some(server)
     }
@@ -29,19 +37,18 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn restart(&mut self) {
         let mut command = Command::new("redis-server");
-        command.args([
-            "--port",
-            &self.port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]);
-        command.current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(&self.arguments).current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
         self.child = Some(command.spawn().unwrap());
         let began = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
