@@ -40,6 +40,8 @@ pub struct Collector {
     pub registry: Registry,
     /// Rows and symbols as they are counted.
     pub meters: Meters,
+    /// The right to spend quotas, when several collectors share them.
+    pub leases: Option<Leases>,
     store: Store,
     writing: JoinHandle<()>,
     pusher: Pusher,
@@ -92,7 +94,20 @@ impl Collector {
             Rhythm { group: bounds.group_commit, linger: bounds.linger, publish_every: bounds.publish_every };
         let (writer, writing) = Writer::start(store.clone(), rhythm)?;
         let pusher = Pusher::start(&store, s3, &registry)?;
-        Ok(Self { config, providers, datasets, ledger, writer, registry, meters, store, writing, pusher })
+        let leases = place.leases.clone();
+        Ok(Self {
+            config,
+            providers,
+            datasets,
+            ledger,
+            writer,
+            registry,
+            meters,
+            leases,
+            store,
+            writing,
+            pusher,
+        })
     }
 
     /// What is due at `now`.
