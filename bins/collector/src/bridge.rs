@@ -13,6 +13,7 @@ use serde::Serialize;
 use tidemill_metrics::{Gauge, Registry};
 
 use crate::collector::Collector;
+use crate::lease::Counts;
 use crate::provider::Provider;
 
 /// The state of a run as `/health` shows it.
@@ -33,6 +34,7 @@ pub struct Health {
 pub struct Bridge {
     registry: Registry,
     providers: Arc<[Watched]>,
+    leases: Option<Counts>,
     health: Arc<Mutex<Health>>,
 }
 
@@ -51,7 +53,8 @@ impl Bridge {
         let registry = collector.registry.clone();
         let watched = collector.providers.iter().map(|provider| Watched::new(&registry, provider));
         let providers = watched.collect::<Result<Vec<_>>>()?.into();
-        Ok(Self { registry, providers, health })
+        let leases = collector.leases.as_ref().map(|leases| Counts::new(&registry, leases)).transpose()?;
+        Ok(Self { registry, providers, leases, health })
     }
 
     /// `GET /health` and `GET /metrics`.
@@ -63,6 +66,7 @@ impl Bridge {
         for watched in self.providers.iter() {
             watched.read();
         }
+        self.leases.iter().for_each(Counts::read);
         self.registry.to_text()
     }
 }

@@ -49,6 +49,8 @@ pub struct Collector {
     pub registry: Registry,
     /// Rows and symbols as they are counted.
     pub meters: Meters,
+    /// The right to spend quotas, when several collectors share them.
+    pub leases: Option<Leases>,
     store: Store,
     writing: JoinHandle<()>,
     pusher: Pusher,
@@ -109,6 +111,7 @@ impl Collector {
         let parts =
             tuning::Parts { providers: &providers, workers: &workers, rhythm: &rhythm, state: &state };
         let (tuning, ticking) = Tuning::start(&config, &parts)?;
+        let leases = place.leases.clone();
         Ok(Self {
             config,
             providers,
@@ -120,6 +123,7 @@ impl Collector {
             tuning,
             registry,
             meters,
+            leases,
             store,
             writing,
             pusher,

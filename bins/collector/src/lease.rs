@@ -1,11 +1,13 @@
 //! Who may spend a provider's quota: with `[lease]`, one collector at a time, over processes and machines.
 
 mod config;
+mod counts;
 mod past;
 mod process;
 mod tenancy;
 
 pub use config::{Config, Kind};
+pub use counts::Counts;
 pub use past::Past;
 pub use process::Process;
 pub use tenancy::{Spent, Tenancy};

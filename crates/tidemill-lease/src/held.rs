@@ -1,8 +1,13 @@
 //! The guard of an owner: whether it may act now, by its own clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+#[cfg(loom)]
+use loom::sync::atomic::AtomicU64;
 
 use crate::config::Config;
 use crate::lease::{Epoch, Former, Handover, Record};
@@ -71,7 +76,8 @@ impl Held {
 
     /// Acts no more, for ever, whatever a renewal that is under way brings.
     pub fn stop(&self) {
-        self.0.until.store(0, Ordering::Release);
+        // A swap and not a store: it takes its place in one order with the renewals that are under way.
+        self.0.until.swap(0, Ordering::AcqRel);
     }
 
     /// The resource.
@@ -116,7 +122,79 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicUsize;
+
+    use loom::thread;
+
+    use super::*;
+    use crate::lease::Moment;
+    use crate::name::Owner;
+    use crate::rules;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn config() -> Config {
+        Config { term: 10 * SECOND, margin: 2 * SECOND, drift_ppm: 0, ..Config::default() }
+    }
+
+    fn held() -> Held {
+        let owner = Owner::try_new("o").unwrap();
+        let claim = rules::Claim { owner, term: config().term, reserve: 0 };
+        let name = Name::try_new("a").unwrap();
+        let now = Moment { era: 0, since: 500 * SECOND };
+        let (record, handover) = rules::acquire(&name, None, now, &claim).unwrap();
+        Held::granted(name, record, handover, SECOND, SECOND, &config())
+    }
+
+    /// Every order of a stop, two renewals and a question.
+    fn try_all(what: &str, renew: fn(&Held, Duration) -> bool) {
+        static ORDERS: AtomicUsize = AtomicUsize::new(0);
+        ORDERS.store(0, Ordering::Relaxed);
+        loom::model(move || {
+            ORDERS.fetch_add(1, Ordering::Relaxed);
+            let held = held();
+            let (renewer, late, asker) = (held.clone(), held.clone(), held.clone());
+            let threads = [
+                thread::spawn(move || renew(&renewer, 4 * SECOND)),
+                thread::spawn(move || renew(&late, 3 * SECOND)),
+            ];
+            let before = asker.until();
+            held.stop();
+            let renewed = threads.map(|thread| thread.join().unwrap());
+            assert!(before >= 9 * SECOND && before <= 12 * SECOND, "until {before:?}");
+            assert!(
+                !asker.may_act(Duration::ZERO),
+                "a guard that was stopped lets pass; renewed: {renewed:?}"
+            );
+            assert!(!renew(&held, 5 * SECOND) && asker.until().is_zero());
+        });
+        println!("{what}: {} orders", ORDERS.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn loom_a_guard_that_was_stopped_stays_so_whatever_renewal_comes_late() {
+        try_all("stop and renewals", |held, asked| held.renewed(asked, &config()));
+    }
+
+    /// The control: read, decide, write, and a stop in between is lost.
+    #[test]
+    fn loom_a_renewal_in_two_steps_is_found() {
+        let in_two_steps = |held: &Held, asked: Duration| {
+            let old = held.0.until.load(Ordering::Acquire);
+            if old != 0 {
+                held.0.until.store(old.max(nanos(end(asked, &config()))), Ordering::Release);
+            }
+            old != 0
+        };
+        let found = catch_unwind(AssertUnwindSafe(|| try_all("in two steps", in_two_steps)));
+        assert!(found.is_err(), "loom did not find it");
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::lease::Moment;

@@ -182,7 +182,8 @@ fn seconds(text: &str) -> Option<Duration> {
         ms += u64::from(digit - b'0') * [100, 10, 1][place];
     }
     let rest = fraction.bytes().skip(3).any(|digit| digit != b'0');
-    Some(Duration::from_secs(whole) + Duration::from_millis(ms + u64::from(rest)))
+    let wait = Duration::from_secs(whole) + Duration::from_millis(ms + u64::from(rest));
+    Some(wait.min(Duration::from_secs(LONGEST_S)))
 }
 
 #[cfg(test)]
@@ -195,6 +196,14 @@ mod tests {
 
     fn now() -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(NOW_S)
+    }
+
+    /// Found by the fuzzer: the fraction came on top of the bound.
+    #[test]
+    fn no_fraction_exceeds_the_longest_wait() {
+        let longest = Some(Duration::from_secs(LONGEST_S));
+        assert_eq!(RetryAfter::parse("31622400.5", now()), longest);
+        assert_eq!(RetryAfter::parse("2222222222.2222", now()), longest);
     }
 
     fn read(headers: &[(&str, &str)]) -> Reader {
