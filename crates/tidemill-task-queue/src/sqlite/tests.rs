@@ -104,3 +104,44 @@ fn a_full_disk_is_told_and_nothing_of_the_batch_is_kept() {
     writer.commit(&many).unwrap();
     assert!(check(&writer.connection).unwrap().is_empty());
 }
+
+/// Through the queue: submitters are told at once, what was accepted is kept and runs, and with room again it goes on.
+#[tokio::test]
+async fn a_full_disk_is_told_to_submitters_and_loses_nothing() {
+    use crate::{Config, Draft, Owner, TaskQueue};
+    let (_dir, store) = opened();
+    let pages = |room: i64| {
+        let writer = store.writer.lock().unwrap();
+        let used: i64 = writer.connection.query_row("PRAGMA page_count", (), |row| row.get(0)).unwrap();
+        writer.connection.pragma_update(None, "max_page_count", used + room).unwrap();
+    };
+    let config = Config { max_batch: 4, ..Config::default() };
+    let owner = Owner::try_new("one").unwrap();
+    let queue = TaskQueue::builder(config, Arc::new(store.clone()), owner).build().unwrap();
+    let draft = || Draft::raw("n", 1, format!("\"{}\"", "x".repeat(8000)));
+    let mut accepted = vec![queue.submit(draft()).await.unwrap().id];
+    pages(30);
+    let error = loop {
+        match queue.submit(draft()).await {
+            Ok(placed) => accepted.push(placed.id),
+            Err(error) => break error,
+        }
+        assert!(accepted.len() < 100, "the file grows on");
+    };
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    assert!(error.is_retryable() && accepted.len() > 3, "{} were accepted", accepted.len());
+    pages(10_000);
+    accepted.push(queue.submit(draft()).await.unwrap().id);
+    let minute = Duration::from_secs(60);
+    let mut given = Vec::new();
+    while given.len() < accepted.len() {
+        let tasks = queue.take(&["default"], 100, minute, minute).await.unwrap();
+        for task in &tasks {
+            queue.settle(task, crate::store::End::Done("1".to_owned())).await.unwrap();
+        }
+        given.extend(tasks.into_iter().map(|task| task.id));
+    }
+    given.sort_unstable();
+    assert_eq!(given, accepted, "what was accepted, and nothing else");
+    assert!(queue.check().await.unwrap().is_empty());
+}
