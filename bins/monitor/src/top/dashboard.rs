@@ -8,7 +8,7 @@ use super::snapshot::{Alert, Snapshot, Target};
 /// Values of each sparkline.
 const KEPT: usize = 240;
 
-/// Everything shown. Bounded: [`KEPT`](self) values of each curve, one entry a target.
+/// Everything shown. Bounded: 240 values of each curve, one entry a target.
 #[derive(Clone, Debug, Default)]
 pub struct Dashboard {
     /// Where the values come from.

@@ -1,6 +1,6 @@
 //! The terminal view: a monitor, a collector, or this machine, at a glance.
 //!
-//! [`Dashboard`] is pure: snapshots go in, [`draw`] and [`line`] come out. [`run`] is the shell that asks, waits and reads
+//! [`Dashboard`] is pure: snapshots go in, [`draw()`] and [`line()`] come out. [`run`] is the shell that asks, waits and reads
 //! keys.
 
 mod dashboard;
