@@ -26,7 +26,7 @@ use parquet::{
     basic::Compression as Packing,
     errors::{ParquetError, Result as ParquetResult},
     file::{
-        metadata::{PageIndexPolicy, ParquetMetaData, SortingColumn},
+        metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData, SortingColumn},
         page_index::column_index::ColumnIndexMetaData,
         properties::{WriterProperties, WriterVersion},
         statistics::Statistics,
@@ -226,14 +226,19 @@ pub(crate) struct Filter {
 }
 
 fn may_hold(statistics: Option<&Statistics>, range: &Range<i64>) -> bool {
-    let (low, high) = match statistics {
+    let (low, high) = bounds(statistics);
+    low.is_none_or(|low| low < range.end) && high.is_none_or(|high| high >= range.start)
+}
+
+/// Least and greatest of a signed column, where they are told.
+fn bounds(statistics: Option<&Statistics>) -> (Option<i64>, Option<i64>) {
+    match statistics {
         Some(Statistics::Int64(s)) => (s.min_opt().copied(), s.max_opt().copied()),
         Some(Statistics::Int32(s)) => {
             (s.min_opt().map(|v| i64::from(*v)), s.max_opt().map(|v| i64::from(*v)))
         }
         _ => (None, None),
-    };
-    low.is_none_or(|low| low < range.end) && high.is_none_or(|high| high >= range.start)
+    }
 }
 
 /// The rows of these row groups in pages that may hold a value of the range, by the page index; all where there is none.
@@ -389,6 +394,15 @@ impl FileReader {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_page_index_policy(index);
         guarded(|| ArrowReaderMetadata::load(&self.input, options))
             .map_err(Error::parquet("open", &self.path))
+    }
+
+    /// The greatest value of a signed column in each row group, by the footer; none where it does not say.
+    pub(crate) fn greatest(&self, column: usize) -> Result<Vec<Option<i64>>, Error> {
+        let metadata = self.metadata(PageIndexPolicy::Skip)?;
+        let of = |group: &RowGroupMetaData| {
+            bounds(group.columns().get(column).and_then(|chunk| chunk.statistics())).1
+        };
+        Ok(metadata.metadata().row_groups().iter().map(of).collect())
     }
 
     /// Adds what the footer says about each column.

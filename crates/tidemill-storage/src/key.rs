@@ -39,6 +39,12 @@ impl Shape {
         if self.kinds[column].is_signed() { (signed(value) as u64) ^ (1 << 63) } else { unsigned(value) }
     }
 
+    /// The column that places a row within its series and the row's value there, where it is a signed number.
+    pub(crate) fn signed_place(&self, columns: &Columns, row: usize) -> Option<(usize, i64)> {
+        let column = self.split().1.filter(|&column| self.kinds[column].is_signed())?;
+        Some((column, signed(columns.value(column, row))))
+    }
+
     pub(crate) fn same_series(&self, a: &Columns, row: usize, b: &Columns, other: usize) -> bool {
         self.split().0.iter().all(|&column| a.value(column, row) == b.value(column, other))
     }

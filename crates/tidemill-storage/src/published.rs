@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -48,6 +48,8 @@ pub(crate) struct PublishedFile {
     pub(crate) groups: Vec<Vec<u8>>,
     /// Its checksum was compared, or it was written by this process.
     checked: AtomicBool,
+    /// The last place of any series in each row group; read when it is first asked for.
+    last: OnceLock<Vec<Option<i64>>>,
 }
 
 impl Published {
@@ -63,7 +65,14 @@ impl Published {
             let folder = Folder { parts: file.parts, files: BTreeMap::new() };
             folders.entry(file.partition).or_insert(folder).files.insert(file.part, at);
             let checked = AtomicBool::new(false);
-            files.push(PublishedFile { path, bytes: file.bytes, crc32c: file.crc32c, groups, checked });
+            files.push(PublishedFile {
+                path,
+                bytes: file.bytes,
+                crc32c: file.crc32c,
+                groups,
+                checked,
+                last: OnceLock::new(),
+            });
         }
         Ok(Self { manifest, dir, files, folders })
     }
@@ -100,6 +109,28 @@ impl Published {
         let reader = FileReader::open(disk, &file.path, expect, self.manifest.files[at].tail)?;
         file.checked.store(true, Relaxed);
         Ok(reader)
+    }
+
+    /// True when every row of a row group stands before this row's place in its series: then it is not there, and nothing
+    /// of the row group has to be decoded. That is how a series grows.
+    fn ends_before(
+        &self,
+        disk: &dyn Disk,
+        table: &Table,
+        (at, group): (usize, usize),
+        staged: &Columns,
+        row: usize,
+    ) -> Result<bool, Error> {
+        let Some((column, place)) = table.shape.signed_place(staged, row) else { return Ok(false) };
+        let file = &self.files[at];
+        let last = match file.last.get() {
+            Some(last) => last,
+            None => {
+                let last = self.open(disk, at)?.greatest(column)?;
+                file.last.get_or_init(|| last)
+            }
+        };
+        Ok(last.get(group).copied().flatten().is_some_and(|last| last < place))
     }
 }
 
@@ -166,6 +197,9 @@ impl Lookup {
         table.shape.encode_into(staged, row, &mut self.key);
         let group = published.files[file].groups.partition_point(|first| *first <= self.key);
         if group == 0 {
+            return Ok(false);
+        }
+        if published.ends_before(disk, table, (file, group - 1), staged, row)? {
             return Ok(false);
         }
         self.load(disk, table, published, file, group - 1)?;

@@ -29,6 +29,8 @@ struct Held {
     closed: BTreeSet<Call>,
     waiting: BTreeSet<Call>,
     appends: u64,
+    /// Bytes read of published files.
+    read: u64,
 }
 
 /// A simulated disk with a valve for each of those calls.
@@ -60,6 +62,10 @@ impl SlowDisk {
 
     fn appends(&self) -> u64 {
         self.held.0.lock().unwrap().appends
+    }
+
+    fn read(&self) -> u64 {
+        self.held.0.lock().unwrap().read
     }
 
     fn pass(&self, call: Call) {
@@ -95,6 +101,20 @@ impl AppendFile for SlowFile {
     }
 }
 
+/// A published file, whose readers are noticed.
+struct ReadOf(Box<dyn ReadFile>, SlowDisk);
+
+impl ReadFile for ReadOf {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.1.held.0.lock().unwrap().read += buf.len() as u64;
+        self.0.read_at(buf, offset)
+    }
+}
+
 impl Disk for SlowDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
         let published = path.extension().is_some_and(|extension| extension == "parquet");
@@ -109,7 +129,9 @@ impl Disk for SlowDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
-        self.disk.open(path)
+        let file = self.disk.open(path)?;
+        let published = path.extension().is_some_and(|extension| extension == "parquet");
+        Ok(if published { Box::new(ReadOf(file, self.clone())) } else { file })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -262,4 +284,29 @@ fn files_are_written_by_as_many_threads_as_allowed() {
     }
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
     assert!(Config { publish_threads: 11, ..Config::default() }.check().is_err());
+}
+
+/// A cache smaller than a row group, and rows that continue fifty series: which of them are new is known by the footer.
+#[test]
+fn series_that_grow_are_not_read_again() {
+    let disk = SlowDisk::default();
+    let store = open(&disk, Config { cache_bytes: 1, row_group_rows: 500, ..Config::default() });
+    let day = |day: i64| bars_of((0..50).map(|at| (format!("S{at}"), day, 1.0, None)));
+    for n in 0..200 {
+        store.commit(Changes::new().upsert("us_daily", day(n))).unwrap();
+    }
+    store.publish().unwrap();
+    let before = disk.read();
+    for n in 200..220 {
+        assert_eq!(
+            store.commit(Changes::new().upsert("us_daily", day(n))).unwrap().table("us_daily").stored,
+            50
+        );
+    }
+    let read = disk.read() - before;
+    assert!((1..100_000).contains(&read), "{read} bytes read to find 1000 rows new");
+    // The control: what stands there already has to be looked at, and is found.
+    let again = store.commit(Changes::new().upsert("us_daily", day(199))).unwrap().table("us_daily");
+    assert_eq!((again.stored, again.duplicate), (0, 50));
+    assert!(disk.read() - before - read > read, "rows that stand there were not looked at");
 }
