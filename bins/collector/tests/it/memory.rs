@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::program::{Sandbox, Setup, assert_balanced, rows, summary, symbols};
+use crate::program::{Sandbox, Setup, assert_balanced, rows, shield, summary, symbols};
 use crate::tuning::Served;
 
 /// A memory control group below our own, gone when it is dropped.
@@ -50,6 +50,7 @@ impl Group {
             .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
             .arg(self.folder.join("cgroup.procs"))
             .arg(program);
+        shield(&mut command);
         command
     }
 }

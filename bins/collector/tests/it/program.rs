@@ -11,12 +11,15 @@ use serde_json::Value;
 /// The program with these arguments.
 pub(crate) fn collector<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill-collector"));
-    command.args(args);
-    // What tells the tests where their servers are is no setting of the program.
+    shield(command.args(args));
+    command
+}
+
+/// What tells the tests where their servers are is no setting of the program.
+pub(crate) fn shield(command: &mut Command) {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDEMILL_")) {
         command.env_remove(name);
     }
-    command
 }
 
 /// Runs it to its end.

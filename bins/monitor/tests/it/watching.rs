@@ -1,5 +1,7 @@
 //! A monitor that watches: every path, thresholds, custom and business metrics, probes, and a restart.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use crate::running::{Monitor, Server, ask, configured, end, means, reply, target_of};
@@ -216,7 +218,11 @@ fn probes_tell_uptime_outages_and_budget_and_survive_a_restart() {
 
 #[test]
 fn history_survives_a_restart_without_a_hole() {
-    let counter = Server::text(|n| format!("# TYPE steps_total counter\nsteps_total {}\n", n * 10));
+    // Ten a second of the clock, whenever it is asked.
+    let begun = Instant::now();
+    let counter = Server::text(move |_| {
+        format!("# TYPE steps_total counter\nsteps_total {}\n", begun.elapsed().as_secs_f64() * 10.0)
+    });
     let dir = tempfile::tempdir().unwrap();
     let config = format!("[monitor]\nhost = false\n[[target]]\nname = \"t\"\nurl = \"{}\"\n", counter.url);
     let file = configured(dir.path(), &config);
