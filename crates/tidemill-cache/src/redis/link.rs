@@ -52,6 +52,9 @@ struct Shared {
     life: AtomicU64,
     connection: Mutex<Option<MultiplexedConnection>>,
     strikes: Mutex<Strikes>,
+    /// Held while the counter is read: of two readings at once the older one might be the last to be written down, and
+    /// whoever waits for the newer one would wait for ever.
+    reading: tokio::sync::Mutex<()>,
     /// Changes of the counter heard of, and up to which of them it was read again.
     pushes: AtomicU64,
     read_to: AtomicU64,
@@ -99,6 +102,7 @@ impl Link {
             life: AtomicU64::new(life),
             connection: Mutex::new(None),
             strikes: Mutex::new(Strikes::default()),
+            reading: tokio::sync::Mutex::new(()),
             pushes: AtomicU64::new(1),
             read_to: AtomicU64::new(0),
             peers: Mutex::new(None),
@@ -286,6 +290,7 @@ impl Shared {
 
     /// Reads the generations again and tells what was struck.
     async fn refresh(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let _alone = self.reading.lock().await;
         let before = self.pushes.load(Ordering::Acquire);
         let mut script = script::GENERATIONS.key(&self.counter[..]);
         let fields: Vec<(String, u64)> =
