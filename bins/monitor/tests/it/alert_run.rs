@@ -95,9 +95,18 @@ fn a_threshold_of_a_flag_is_the_alert_s_too() {
     let alert = of(&view).unwrap();
     assert_eq!((alert["severity"].as_str(), alert["threshold"].as_f64()), (Some("critical"), Some(0.5)));
     assert!(!alert["recommendation"].as_str().unwrap().is_empty());
-    let log = std::fs::read_to_string(folder.path().join("alerts/alerts.jsonl")).unwrap();
-    for event in ["post_deployment_monitoring_started", "threshold_violation"] {
-        assert!(log.contains(event), "{log}");
+    // The log is a receiver like the others: told a moment after the state is stored.
+    let told = |log: &str| {
+        ["post_deployment_monitoring_started", "threshold_violation"].iter().all(|event| log.contains(event))
+    };
+    let begun = Instant::now();
+    loop {
+        let log = std::fs::read_to_string(folder.path().join("alerts/alerts.jsonl")).unwrap_or_default();
+        if told(&log) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{log}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
