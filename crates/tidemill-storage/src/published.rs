@@ -193,16 +193,11 @@ impl Lookup {
         {
             return Ok(front.rows.same_row(at, staged, row));
         }
-        self.key.clear();
-        table.shape.encode_into(staged, row, &mut self.key);
-        let group = published.files[file].groups.partition_point(|first| *first <= self.key);
-        if group == 0 {
+        let Some(group) = self.group(table, published, file, staged, row) else { return Ok(false) };
+        if published.ends_before(disk, table, (file, group), staged, row)? {
             return Ok(false);
         }
-        if published.ends_before(disk, table, (file, group - 1), staged, row)? {
-            return Ok(false);
-        }
-        self.load(disk, table, published, file, group - 1)?;
+        self.load(disk, table, published, file, group)?;
         let Some(front) = self.groups.front_mut() else { return Ok(false) };
         let found = front.find(table, staged, row);
         Ok(found.is_some_and(|at| front.rows.same_row(at, staged, row)))
@@ -220,14 +215,9 @@ impl Lookup {
         let folder = table.cut.of(staged, row);
         let part = table.shape.part(staged, row, published.parts(folder));
         let Some(file) = published.file((folder, part)) else { return Ok(None) };
-        self.key.clear();
-        table.shape.encode_into(staged, row, &mut self.key);
-        let group = published.files[file].groups.partition_point(|first| *first <= self.key);
-        if group == 0 {
-            return Ok(None);
-        }
         // Its first key is not behind the row's: what stands right before the row stands in it.
-        self.load(disk, table, published, file, group - 1)?;
+        let Some(group) = self.group(table, published, file, staged, row) else { return Ok(None) };
+        self.load(disk, table, published, file, group)?;
         let Some(front) = self.groups.front() else { return Ok(None) };
         let rows = &*front.rows;
         let (mut low, mut high) = (0, rows.len());
@@ -239,6 +229,20 @@ impl Lookup {
             }
         }
         Ok((low > 0 && table.shape.same_series(rows, low - 1, staged, row)).then(|| (rows, low - 1)))
+    }
+
+    /// The only row group of a file in which a row may stand: the last whose first key is not behind it.
+    fn group(
+        &mut self,
+        table: &Table,
+        published: &Published,
+        file: usize,
+        staged: &Columns,
+        row: usize,
+    ) -> Option<usize> {
+        self.key.clear();
+        table.shape.encode_into(staged, row, &mut self.key);
+        published.files[file].groups.partition_point(|first| *first <= self.key).checked_sub(1)
     }
 
     /// Brings a row group to the front.

@@ -4,6 +4,7 @@
 //! those of `tidemill-autotune`. [`Remote`] speaks with the target, and [`Tuning`] is the shell that does both each interval.
 
 mod config;
+mod handle;
 mod remote;
 mod router;
 mod service;
@@ -12,8 +13,9 @@ mod steering;
 mod view;
 
 pub use config::{Config, Signal, Target};
+pub use handle::Handle;
 pub use remote::{Refusal, Remote, Shown};
 pub use router::{changes, router};
-pub use service::{Around, Derive, Handle, Notify, Tuning};
+pub use service::{Around, Derive, Notify, Tuning};
 pub use signals::Readings;
 pub use steering::Steering;

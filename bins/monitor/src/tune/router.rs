@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::service::Handle;
+use super::handle::Handle;
 
 /// Bytes of a request at most.
 const MAX_BODY: usize = 64 << 10;

@@ -6,16 +6,15 @@ use std::sync::{Arc, Mutex as Short, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tidemill_autotune::{Decision, Outcome, Record};
 use tokio::sync::{Mutex, broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::config::{Config, Target};
+use super::handle::Handle;
 use super::remote::{Refusal, Remote, Shown};
 use super::signals::Readings;
 use super::steering::Steering;
-use super::view::knob;
 use crate::address::Address;
 use crate::alert::{self, Secret, Severity};
 use crate::event::{Event, Events};
@@ -64,13 +63,6 @@ pub struct Tuning {
     handle: Handle,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
-}
-
-/// The way to tuning that runs. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    enabled: bool,
-    steered: Arc<Vec<Arc<Steered>>>,
 }
 
 #[derive(Debug)]
@@ -303,7 +295,7 @@ impl Steered {
     }
 
     /// Stores what was decided, and tells it.
-    async fn tell(&self, inner: &mut Inner, fresh: &[Record]) {
+    pub(super) async fn tell(&self, inner: &mut Inner, fresh: &[Record]) {
         if fresh.is_empty() {
             return;
         }
@@ -376,53 +368,6 @@ impl Steered {
     }
 }
 
-impl Handle {
-    /// What is shown at `/api/tuning`.
-    pub async fn view(&self) -> Value {
-        let mut targets = Vec::new();
-        for one in self.steered.iter() {
-            targets.push(one.view(self.enabled).await);
-        }
-        json!({ "enabled": self.enabled, "targets": targets })
-    }
-
-    /// A person sets knobs of a target, all of them or none.
-    ///
-    /// # Errors
-    /// The status to answer with, and why.
-    pub async fn set(&self, target: &str, wanted: &BTreeMap<String, f64>) -> Result<Value, (u16, String)> {
-        let Some(one) = self.steered.iter().find(|one| one.target.name == target) else {
-            return Err((404, "no such target is tuned".to_owned()));
-        };
-        let mut inner = one.inner.lock().await;
-        let mut due = wanted.clone();
-        if let Some(steering) = &mut inner.steering {
-            due = steering.set(now(), wanted).map_err(|error| {
-                let status = match error.kind() {
-                    tidemill_autotune::ErrorKind::Unknown => 404,
-                    tidemill_autotune::ErrorKind::Busy => 409,
-                    _ => 400,
-                };
-                (status, error.to_string())
-            })?;
-            let fresh = steering.take_fresh();
-            one.tell(&mut inner, &fresh).await;
-        }
-        one.remote.set(&due).await.map_err(|refusal| {
-            let status = refusal
-                .status
-                .map_or(502, |status| if status.is_client_error() { status.as_u16() } else { 502 });
-            // Its 401 is about our token, not about the asker's.
-            (if status == 401 { 502 } else { status }, refusal.why)
-        })?;
-        for (knob, value) in &mut inner.shown.knobs {
-            *value = due.get(&knob.name).copied().unwrap_or(*value);
-        }
-        let knobs: Vec<Value> = inner.shown.knobs.iter().map(|(one, value)| knob(one, *value, &[])).collect();
-        Ok(json!({ "knobs": knobs }))
-    }
-}
-
 /// As a notice: its name and how grave it is.
 fn kind_of(decision: &Decision) -> (&'static str, Severity) {
     match decision {
@@ -438,7 +383,7 @@ fn kind_of(decision: &Decision) -> (&'static str, Severity) {
     }
 }
 
-fn now() -> Duration {
+pub(super) fn now() -> Duration {
     Duration::from_millis(u64::try_from(crate::now_ms()).unwrap_or(0))
 }
 

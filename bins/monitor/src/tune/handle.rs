@@ -1,0 +1,63 @@
+//! The way to tuning that runs: what is shown of it, and what a person sets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::service::{Steered, now};
+use super::view::knob;
+
+/// The way to tuning that runs. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) enabled: bool,
+    pub(super) steered: Arc<Vec<Arc<Steered>>>,
+}
+
+impl Handle {
+    /// What is shown at `/api/tuning`.
+    pub async fn view(&self) -> Value {
+        let mut targets = Vec::new();
+        for one in self.steered.iter() {
+            targets.push(one.view(self.enabled).await);
+        }
+        json!({ "enabled": self.enabled, "targets": targets })
+    }
+
+    /// A person sets knobs of a target, all of them or none.
+    ///
+    /// # Errors
+    /// The status to answer with, and why.
+    pub async fn set(&self, target: &str, wanted: &BTreeMap<String, f64>) -> Result<Value, (u16, String)> {
+        let Some(one) = self.steered.iter().find(|one| one.target.name == target) else {
+            return Err((404, "no such target is tuned".to_owned()));
+        };
+        let mut inner = one.inner.lock().await;
+        let mut due = wanted.clone();
+        if let Some(steering) = &mut inner.steering {
+            due = steering.set(now(), wanted).map_err(|error| {
+                let status = match error.kind() {
+                    tidemill_autotune::ErrorKind::Unknown => 404,
+                    tidemill_autotune::ErrorKind::Busy => 409,
+                    _ => 400,
+                };
+                (status, error.to_string())
+            })?;
+            let fresh = steering.take_fresh();
+            one.tell(&mut inner, &fresh).await;
+        }
+        one.remote.set(&due).await.map_err(|refusal| {
+            let status = refusal
+                .status
+                .map_or(502, |status| if status.is_client_error() { status.as_u16() } else { 502 });
+            // Its 401 is about our token, not about the asker's.
+            (if status == 401 { 502 } else { status }, refusal.why)
+        })?;
+        for (knob, value) in &mut inner.shown.knobs {
+            *value = due.get(&knob.name).copied().unwrap_or(*value);
+        }
+        let knobs: Vec<Value> = inner.shown.knobs.iter().map(|(one, value)| knob(one, *value, &[])).collect();
+        Ok(json!({ "knobs": knobs }))
+    }
+}
