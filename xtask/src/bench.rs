@@ -105,7 +105,13 @@ pub(crate) fn rows_of(command: &mut Command) -> Result<Vec<Row>> {
     let (rows, prose): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('{'));
     prose.iter().for_each(|line| println!("{line}"));
     if !output.status.success() {
-        bail!("{} ended with {}", process::line(command), output.status);
+        // What was measured before it failed is not lost with it.
+        rows.iter().for_each(|row| println!("{row}"));
+        bail!(
+            "{} ended with {}; the rows before that are printed above",
+            process::line(command),
+            output.status
+        );
     }
     rows.iter().map(|row| serde_json::from_str(row).with_context(|| format!("not a row: {row}"))).collect()
 }

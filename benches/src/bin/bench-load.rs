@@ -16,6 +16,7 @@ mod server;
 
 use std::error::Error;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tidemill_load::{
 };
 use tidemill_measure::{Better, Rounds, Row, Samples, UnitKind};
 
-use programs::{Nginx, installed};
+use programs::{Nginx, Program, installed};
 use server::{KNEE, Server, delay, stall_left};
 
 /// Seconds of each run against a rival.
@@ -84,26 +85,14 @@ fn http(rounds: u32) -> Result<(), Box<dyn Error>> {
     let nginx = Nginx::start()?;
     let dir = tempfile::tempdir()?;
     for rival in installed(dir.path())? {
-        let (mut ours, mut theirs) = (Samples::new(), Samples::new());
-        for round in 0..=rounds {
-            let mut both = [0.0; 2];
-            for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-                both[side] = if side == 0 {
-                    let summary = quiet(&closed(&nginx.url(), Duration::from_secs(SECONDS)))?;
-                    if summary.totals.ok == 0 || summary.errors.total() > 0 {
-                        return Err(format!("errors against nginx: {:?}", summary.errors).into());
-                    }
-                    summary.totals.ok as f64 / summary.client.cpu_s
-                } else {
-                    rival.run(&nginx.url(), SECONDS, dir.path())?
-                };
+        let (ours, theirs) = match beside(&rival, &nginx, rounds, dir.path()) {
+            Ok(both) => both,
+            // The other rivals are still worth measuring.
+            Err(error) => {
+                eprintln!("FAILED {}: {error}", rival.name);
+                continue;
             }
-            // The first round warms both up.
-            if round > 0 {
-                ours.push(both[0]);
-                theirs.push(both[1]);
-            }
-        }
+        };
         let goal = match rival.name {
             "wrk" => 1.3,
             "oha" => 2.4,
@@ -114,6 +103,36 @@ fn http(rounds: u32) -> Result<(), Box<dyn Error>> {
         row.rival(rival.name).goal(goal).ours(&ours).theirs(&theirs).emit()?;
     }
     Ok(())
+}
+
+/// Both sides of one rival, in turns.
+fn beside(
+    rival: &Program,
+    nginx: &Nginx,
+    rounds: u32,
+    dir: &Path,
+) -> Result<(Samples, Samples), Box<dyn Error>> {
+    let (mut ours, mut theirs) = (Samples::new(), Samples::new());
+    for round in 0..=rounds {
+        let mut both = [0.0; 2];
+        for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+            both[side] = if side == 0 {
+                let summary = quiet(&closed(&nginx.url(), Duration::from_secs(SECONDS)))?;
+                if summary.totals.ok == 0 || summary.errors.total() > 0 {
+                    return Err(format!("errors against nginx: {:?}", summary.errors).into());
+                }
+                summary.totals.ok as f64 / summary.client.cpu_s
+            } else {
+                rival.run(&nginx.url(), SECONDS, dir)?
+            };
+        }
+        // The first round warms both up.
+        if round > 0 {
+            ours.push(both[0]);
+            theirs.push(both[1]);
+        }
+    }
+    Ok((ours, theirs))
 }
 
 /// How far the reported p99 is from the one that follows from the server's script and the arrivals.

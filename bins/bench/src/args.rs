@@ -83,9 +83,6 @@ pub struct Load {
     /// Where reports go.
     #[command(flatten)]
     pub reports: Reports,
-    /// What this state of things is called: a version, a commit
-    #[arg(long, value_name = "NAME", help_heading = "Reports")]
-    pub label: Option<String>,
 }
 
 /// What and how to ask.
@@ -190,9 +187,6 @@ pub struct Search {
     /// Where reports go.
     #[command(flatten)]
     pub reports: Reports,
-    /// What this state of things is called: a version, a commit
-    #[arg(long, value_name = "NAME", help_heading = "Reports")]
-    pub label: Option<String>,
 }
 
 /// `run`.
@@ -215,9 +209,6 @@ pub struct Run {
     /// Where reports go.
     #[command(flatten)]
     pub reports: Reports,
-    /// What this state of things is called: a version, a commit
-    #[arg(long, value_name = "NAME", help_heading = "Reports")]
-    pub label: Option<String>,
 }
 
 /// `compare`.
@@ -310,9 +301,6 @@ pub struct Suite {
     /// Where reports go.
     #[command(flatten)]
     pub reports: Reports,
-    /// What this state of things is called: a version, a commit
-    #[arg(long, value_name = "NAME", help_heading = "Reports")]
-    pub label: Option<String>,
 }
 
 /// A duration as people write it.

@@ -1,10 +1,12 @@
 //! Whether B is better or worse than A, from turns that stood side by side.
 //!
 //! A machine drifts: two runs in a row differ though nothing changed. So A and B take turns in the order A B B A
-//! ([`order`]), and one such pair yields one difference, `mean(ln b) − mean(ln a)`, in which a level and a linear trend
-//! cancel. The interval comes from a block bootstrap: the pair is the block and is drawn as a whole, so that what
-//! its turns share stays together. Its percentiles are widened to Student's t (Hesterberg 2015, section 5.4), because
-//! ten blocks look more alike than they are. ADR 0028 has the figures.
+//! ([`order`]). Two neighbours, A and then B or B and then A, are a block and yield one difference, `ln b − ln a`, in
+//! which the level of the moment cancels; a trend adds to one kind of block what it takes from the other. The interval
+//! comes from a block bootstrap, stratified: as many blocks of either kind are drawn as there are, each as a whole, so
+//! that what its turns share stays together. It is drawn by whole pairs too, and the wider one counts, so that
+//! what lasts for several turns is not taken for nothing. Percentiles are widened to Student's t (Hesterberg 2015, section
+//! 5.4), because twenty blocks look more alike than they are. ADR 0028 has the figures.
 
 mod order;
 #[cfg(test)]
@@ -15,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use order::{Side, Turn, order};
 
 use crate::statistics::random::Random;
-use crate::statistics::sample::{mean, median, of_sorted};
+use crate::statistics::sample::{deviation, mean, median, of_sorted};
 use crate::statistics::student;
 
 /// Fewer pairs than this tell nothing.
@@ -43,10 +45,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The logarithm of B over A.
-    fn difference(&self) -> f64 {
-        let logs = |turns: &[f64; 2]| f64::midpoint(turns[0].ln(), turns[1].ln());
-        logs(&self.b) - logs(&self.a)
+    /// The logarithm of B over A in one of the two blocks.
+    fn difference(&self, slot: usize) -> f64 {
+        self.b[slot].ln() - self.a[slot].ln()
     }
 
     fn is_sound(&self) -> bool {
@@ -140,10 +141,10 @@ pub fn compare(pairs: &[Pair], judge: &Judge) -> Result<Comparison, Unfit> {
     if let Some(bad) = pairs.iter().position(|pair| !pair.is_sound()) {
         return Err(Unfit::Value(bad + 1));
     }
-    let differences: Vec<f64> = pairs.iter().map(Pair::difference).collect();
-    let (low, high) = interval(&differences, judge);
+    let blocks = Blocks::of(pairs);
+    let (low, high) = blocks.interval(judge);
     let side = |pick: fn(&Pair) -> [f64; 2]| median(&pairs.iter().flat_map(pick).collect::<Vec<f64>>());
-    let (change, low, high) = (mean(&differences).exp_m1(), low.exp_m1(), high.exp_m1());
+    let (change, low, high) = (blocks.mean().exp_m1(), low.exp_m1(), high.exp_m1());
     Ok(Comparison {
         pairs: pairs.len(),
         a: side(|pair| pair.a),
@@ -152,7 +153,7 @@ pub fn compare(pairs: &[Pair], judge: &Judge) -> Result<Comparison, Unfit> {
         low,
         high,
         level: judge.level,
-        detectable: detectable(&differences, judge.level),
+        detectable: blocks.detectable(judge.level),
         verdict: verdict(low, high, judge),
     })
 }
@@ -171,31 +172,68 @@ fn verdict(low: f64, high: f64, judge: &Judge) -> Verdict {
     }
 }
 
-/// The interval of the mean difference, by drawing pairs with replacement.
-fn interval(differences: &[f64], judge: &Judge) -> (f64, f64) {
-    let count = differences.len();
-    let mut random = Random::new(judge.seed);
-    let draw = |random: &mut Random| {
-        (0..count).map(|_| differences[random.below(count)]).sum::<f64>() / count as f64
-    };
-    let mut means: Vec<f64> = (0..judge.draws.max(200)).map(|_| draw(&mut random)).collect();
-    means.sort_by(f64::total_cmp);
-    let tail = widened_tail(count, judge.level);
-    (of_sorted(&means, tail), of_sorted(&means, 1.0 - tail))
+/// The differences of all blocks, by which side came first: a trend moves the two kinds apart and not their mean.
+struct Blocks {
+    kinds: [Vec<f64>; 2],
 }
 
-/// The share to cut off each end: a normal tail as far out as Student's t with n − 2 degrees of freedom, one spent on the
-/// mean and one on the order of the turns, and as much further as the bootstrap's own spread is too small.
-fn widened_tail(count: usize, level: f64) -> f64 {
-    let freedom = (count - 2) as f64;
-    let reach = student::quantile(f64::midpoint(1.0, level), freedom) * (count as f64 / freedom).sqrt();
-    student::normal(-reach)
-}
+impl Blocks {
+    fn of(pairs: &[Pair]) -> Self {
+        let mut kinds = [Vec::new(), Vec::new()];
+        for (n, pair) in pairs.iter().enumerate() {
+            // A pair has one block of each kind, and every other pair begins with the other one.
+            for (slot, kind) in [(0, n % 2), (1, 1 - n % 2)] {
+                kinds[kind].push(pair.difference(slot));
+            }
+        }
+        Self { kinds }
+    }
 
-/// What would be found nine times in ten: the interval's half width and 1.28 standard errors on top.
-fn detectable(differences: &[f64], level: f64) -> f64 {
-    let count = differences.len() as f64;
-    let error = crate::statistics::sample::deviation(differences) / count.sqrt();
-    let freedom = count - 2.0;
-    ((student::quantile(f64::midpoint(1.0, level), freedom) + 1.2816) * error).exp_m1()
+    fn mean(&self) -> f64 {
+        f64::midpoint(mean(&self.kinds[0]), mean(&self.kinds[1]))
+    }
+
+    /// The interval of the mean: the wider of two, one drawn by neighbours and one by whole pairs.
+    fn interval(&self, judge: &Judge) -> (f64, f64) {
+        let mut random = Random::new(judge.seed);
+        let tail = self.widened_tail(judge.level);
+        let ends = [false, true].map(|whole| {
+            let draws = 0..judge.draws.max(200);
+            let mut means: Vec<f64> = draws.map(|_| self.draw(whole, &mut random)).collect();
+            means.sort_by(f64::total_cmp);
+            (of_sorted(&means, tail), of_sorted(&means, 1.0 - tail))
+        });
+        (ends[0].0.min(ends[1].0), ends[0].1.max(ends[1].1))
+    }
+
+    /// The mean of blocks drawn with replacement: either kind for itself, or both blocks of a pair together.
+    fn draw(&self, whole: bool, random: &mut Random) -> f64 {
+        let [first, second] = &self.kinds;
+        let mut sum = 0.0;
+        for _ in first {
+            let n = random.below(first.len());
+            sum += first[n] + second[if whole { n } else { random.below(second.len()) }];
+        }
+        sum / (2 * first.len()) as f64
+    }
+
+    /// The share to cut off each end: a normal tail as far out as Student's t, and as much further as the bootstrap's own
+    /// spread is too small.
+    fn widened_tail(&self, level: f64) -> f64 {
+        let count = self.kinds[0].len() as f64;
+        let reach = self.reach(level) * (count / (count - 1.0)).sqrt();
+        student::normal(-reach)
+    }
+
+    /// How many standard errors the interval reaches out: each kind of block has spent one degree of freedom on its mean.
+    fn reach(&self, level: f64) -> f64 {
+        let freedom = self.kinds.iter().map(|kind| kind.len() - 1).sum::<usize>();
+        student::quantile(f64::midpoint(1.0, level), freedom as f64)
+    }
+
+    /// What would be found nine times in ten: the interval's half width and 1.28 standard errors on top.
+    fn detectable(&self, level: f64) -> f64 {
+        let variance = self.kinds.iter().map(|kind| deviation(kind).powi(2) / kind.len() as f64).sum::<f64>();
+        ((self.reach(level) + 1.2816) * variance.sqrt() / 2.0).exp_m1()
+    }
 }

@@ -39,22 +39,17 @@ impl Surroundings {
         !self.no_colour && std::io::stdout().is_terminal()
     }
 
-    /// A document of now and here.
-    #[must_use]
-    pub fn document(&self, label: Option<String>, content: Content) -> Document {
-        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Document::new(unix_s, machine(), label, content)
-    }
-
-    /// Prints the report and writes what is wanted of it.
+    /// Prints what was found, now and here, and writes what is wanted of it.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn publish(&self, document: &Document, wanted: &Reports) -> Result<(), Failure> {
+    pub fn publish(&self, content: Content, wanted: &Reports) -> Result<(), Failure> {
+        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let document = Document::new(unix_s, machine(), wanted.label.clone(), content);
         if !self.quiet {
-            print(&report::text(document, self.colours()));
+            print(&report::text(&document, self.colours()));
         }
-        report::write(document, wanted).map_err(|error| Failure::new(Exit::BAD_INPUT, error))
+        report::write(&document, wanted).map_err(|error| Failure::new(Exit::BAD_INPUT, error))
     }
 }
 

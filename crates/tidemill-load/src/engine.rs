@@ -6,7 +6,7 @@ mod frame;
 pub(crate) mod http1;
 #[cfg(feature = "http2")]
 pub(crate) mod http2;
-mod parse;
+pub(crate) mod parse;
 pub(crate) mod tcp;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

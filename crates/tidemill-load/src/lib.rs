@@ -83,6 +83,8 @@ mod verdict;
 
 pub use capacity::search;
 pub use curve::Curve;
+#[cfg(fuzzing)]
+pub use engine::parse::trial::fuzz as fuzz_answer;
 pub use error::{Error, ErrorKind};
 pub use metric::{Metric, Unit};
 pub use plan::{Arrivals, HttpVersion, Limits, Load, Model, Plan, Recording, ServerProbe, Target};

@@ -16,6 +16,8 @@ use crate::times::Times;
 /// The whole run so far.
 pub(crate) struct Recorder {
     file: Option<BufWriter<File>>,
+    /// Why the file ends before the run does.
+    pub(crate) unrecorded: Option<String>,
     warm_up_s: f64,
     is_open: bool,
     /// Slices of the summary, each `seconds` wide, and the one that grows.
@@ -55,6 +57,7 @@ impl Recorder {
         let steps = if script.steps() > 1 { script.steps() } else { 0 };
         Ok(Self {
             file: file.map(BufWriter::new),
+            unrecorded: None,
             warm_up_s: plan.load.warm_up.as_secs_f64(),
             is_open: plan.model() == Model::Open,
             slices: Vec::new(),
@@ -157,12 +160,14 @@ impl Recorder {
         self.slices.push(wide);
     }
 
-    /// A full disk must not end a run: recording stops, the run goes on.
+    /// A full disk must not end a run: recording stops, the run goes on, and the summary says so.
     fn write(&mut self, slice: &Slice) {
         let Some(file) = &mut self.file else { return };
         let written = serde_json::to_writer(&mut *file, slice).map_err(std::io::Error::from);
-        if written.and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush()).is_err() {
-            self.file = None;
+        if let Err(error) = written.and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush()) {
+            self.unrecorded = Some(format!("the recorded slices end at {} s: {error}", slice.at_s));
+            // What could not be written is not tried again when this is dropped.
+            _ = self.file.take().map(BufWriter::into_parts);
         }
     }
 

@@ -256,6 +256,7 @@ impl Run<'_> {
             slices: std::mem::take(&mut recorder.slices),
             server: std::mem::take(&mut recorder.samples),
             client,
+            unrecorded: recorder.unrecorded.take(),
             plan: plan.clone(),
         };
         summary.thresholds = plan.pass.judge(&summary);

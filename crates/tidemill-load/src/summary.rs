@@ -56,6 +56,9 @@ pub struct Summary {
     pub server: Vec<ServerSample>,
     /// What the generator itself used.
     pub client: ClientUse,
+    /// Why `record.path` lacks the seconds after some moment; none when it is whole or nobody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<String>,
     /// What was run.
     pub plan: Plan,
 }

@@ -111,16 +111,26 @@ pub(crate) fn installed(dir: &Path) -> Result<Vec<Program>, Box<dyn Error>> {
     ];
     let mut found = Vec::new();
     for (name, args, requests) in all {
-        let named = std::env::var_os(format!("TIDEMILL_{}", name.to_uppercase())).map(PathBuf::from);
-        match named.or_else(|| find(name)) {
-            Some(program) => found.push(Program { name, program, args, requests }),
-            None => eprintln!(
-                "SKIPPED {name}: it is not installed, or TIDEMILL_{} does not name it",
-                name.to_uppercase()
-            ),
+        match program(name) {
+            Ok(program) => found.push(Program { name, program, args, requests }),
+            Err(why) => eprintln!("SKIPPED {name}: {why}"),
         }
     }
     Ok(found)
+}
+
+/// Where a program is, or why it cannot be run and what to do.
+fn program(name: &str) -> Result<PathBuf, String> {
+    let variable = format!("TIDEMILL_{}", name.to_uppercase());
+    match std::env::var_os(&variable).map(PathBuf::from) {
+        Some(named) if named.is_file() => Ok(named),
+        Some(named) => Err(format!(
+            "{variable} names {}, where no file is; let it name the program itself, or unset it and put {name} on the PATH",
+            named.display()
+        )),
+        None => find(name)
+            .ok_or_else(|| format!("it is not on the PATH; install it, or let {variable} name the program")),
+    }
 }
 
 impl Program {
@@ -131,7 +141,11 @@ impl Program {
             .args((self.args)(url, seconds))
             .current_dir(dir)
             .stderr(Stdio::null())
-            .output()?;
+            .output()
+            .map_err(|error| {
+                let (program, name) = (self.program.display(), self.name.to_uppercase());
+                format!("cannot start {program}: {error}; let TIDEMILL_{name} name a program that runs here")
+            })?;
         let cpu = children()? - before;
         let text = String::from_utf8_lossy(&output.stdout);
         let requests =

@@ -42,8 +42,7 @@ pub(super) fn compare(args: &Args, surroundings: &Surroundings) -> Result<Exit, 
     live.clear();
     let compared = compared(args, figures, decides, &found);
     let exit = exit(&compared);
-    let document = surroundings.document(None, Content::Comparison(Box::new(compared)));
-    surroundings.publish(&document, &args.reports)?;
+    surroundings.publish(Content::Comparison(Box::new(compared)), &args.reports)?;
     Ok(exit)
 }
 

@@ -45,8 +45,7 @@ pub(super) fn history(args: &Args, surroundings: &Surroundings) -> Result<Exit, 
     let source = args.stored.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let found = Histories { source, histories, skipped };
     let worse = found.histories.iter().any(|history| history.regression().is_some());
-    let document = surroundings.document(None, Content::History(Box::new(found)));
-    surroundings.publish(&document, &args.reports)?;
+    surroundings.publish(Content::History(Box::new(found)), &args.reports)?;
     Ok(if worse { Exit::REGRESSION } else { Exit::COMPLETE })
 }
 

@@ -14,22 +14,16 @@ use crate::surroundings::Surroundings;
 
 pub(super) fn preset(preset: Preset, args: &Load, surroundings: &Surroundings) -> Result<Exit, Failure> {
     let plan = plans::preset(preset, args).map_err(bad_input)?;
-    load(&plan, args.label.clone(), &args.reports, surroundings)
+    load(&plan, &args.reports, surroundings)
 }
 
-pub(super) fn load(
-    plan: &Plan,
-    label: Option<String>,
-    reports: &Reports,
-    surroundings: &Surroundings,
-) -> Result<Exit, Failure> {
+pub(super) fn load(plan: &Plan, reports: &Reports, surroundings: &Surroundings) -> Result<Exit, Failure> {
     let interrupt = Interrupt::listen()?;
     let mut live = Live::new(surroundings);
     let summary = interrupt.run(plan, &mut |progress| live.show(progress));
     live.clear();
     let summary = summary.map_err(refused)?;
     let exit = Exit::from(Outcome::of(&summary));
-    let document = surroundings.document(label, Content::Run(Box::new(Loaded { summary })));
-    surroundings.publish(&document, reports)?;
+    surroundings.publish(Content::Run(Box::new(Loaded { summary })), reports)?;
     Ok(exit)
 }

@@ -25,7 +25,7 @@ pub(super) fn run(args: &Run, surroundings: &Surroundings) -> Result<Exit, Failu
         ));
         return Ok(Exit::COMPLETE);
     }
-    load::load(&plan, args.label.clone(), &args.reports, surroundings)
+    load::load(&plan, &args.reports, surroundings)
 }
 
 /// Reads a scenario: file, then environment, then flags. It is named after its file when it has no name.

@@ -52,8 +52,7 @@ pub(super) fn search(args: &Args, surroundings: &Surroundings) -> Result<Exit, F
     let exit = exit(&capacity.ended, capacity.rate, interrupted);
     let found =
         Found { target: args.url.clone(), capacity, best: best.map(|(_, summary)| summary), interrupted };
-    let document = surroundings.document(args.label.clone(), Content::Search(Box::new(found)));
-    surroundings.publish(&document, &args.reports)?;
+    surroundings.publish(Content::Search(Box::new(found)), &args.reports)?;
     Ok(exit)
 }
 

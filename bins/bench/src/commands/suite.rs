@@ -34,7 +34,6 @@ pub(super) fn suite(args: &Args, surroundings: &Surroundings) -> Result<Exit, Fa
         () if found.needs_work() => Exit::THRESHOLD_MISSED,
         () => Exit::COMPLETE,
     };
-    let document = surroundings.document(args.label.clone(), Content::Suite(Box::new(found)));
-    surroundings.publish(&document, &args.reports)?;
+    surroundings.publish(Content::Suite(Box::new(found)), &args.reports)?;
     Ok(exit)
 }

@@ -25,6 +25,9 @@ pub struct Reports {
     /// Also keep the JSON in this folder, under the time and the name of the run, for history
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     pub store: Option<PathBuf>,
+    /// What this state of things is called: a version, a commit
+    #[arg(long, value_name = "NAME", help_heading = "Reports")]
+    pub label: Option<String>,
 }
 
 impl Reports {

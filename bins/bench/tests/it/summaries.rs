@@ -91,6 +91,7 @@ pub(crate) fn summary(name: &str, seconds: u32, median_ms: f64) -> Summary {
         slices: slices.collect(),
         server: server.collect(),
         client: ClientUse { cpu_s: 1.5, memory_bytes: 9_000_000, ..ClientUse::default() },
+        unrecorded: None,
         plan,
     };
     summary.plan.pass.set("response.p99", "<250ms").unwrap();

@@ -253,3 +253,5 @@ fn decimal(text: &[u8]) -> Result<u64, Failure> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod trial;

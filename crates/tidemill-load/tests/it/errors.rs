@@ -105,6 +105,18 @@ fn a_rule_ends_the_run_and_says_which() {
     assert!(rule.contains("errors was 100%") && summary.elapsed_s < 50.0, "{rule}");
 }
 
+/// A device that is always full stands for a disk that became it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_recording_that_cannot_go_on_is_said_and_ends_no_run() {
+    let server = Server::start(|_, _| ok("x"));
+    let whole = ten(&server.url(), |_| {});
+    assert_eq!(whole.unrecorded, None);
+    let cut = ten(&server.url(), |plan| plan.record.path = Some("/dev/full".into()));
+    assert!(cut.totals.ok == 10 && cut.errors.total() == 0, "{:?}", cut.errors);
+    assert!(cut.unrecorded.is_some_and(|why| why.contains("end at 0 s")));
+}
+
 #[test]
 fn a_run_can_be_cancelled() {
     let server = Server::start(|_, _| ok("x"));

@@ -87,6 +87,7 @@ fn verdict(summary: &Summary) -> Block {
         said.push("the figures say more about the generator than about the server".to_owned());
     }
     said.extend(summary.verdict.reasons.iter().map(|reason| reason.text.clone()));
+    said.extend(summary.unrecorded.clone());
     let missed = summary.thresholds.iter().filter(|judged| !judged.met).count();
     if summary.thresholds.is_empty() {
         said.push("no promise was asked for: set --pass or --targets".to_owned());

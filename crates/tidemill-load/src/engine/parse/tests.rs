@@ -1,30 +1,8 @@
 //! The parser against bytes whole, in every split, cut short, and damaged by a seed.
 
+use super::trial::{HEAD_LIMIT, means_one_thing, parse};
 use super::*;
 use crate::random::Random;
-
-const HEAD_LIMIT: usize = 2048;
-
-/// Feeds bytes in pieces as a connection would and gives status, body, whether it may be kept, and what was left.
-fn parse(bytes: &[u8], cut: impl Fn(usize) -> usize) -> Result<(u16, Vec<u8>, bool, usize), Failure> {
-    let wanted = Wanted { body: 1000, largest: 100_000, ..Wanted::default() };
-    let (mut parser, mut answer) = (Parser::new(HEAD_LIMIT), Answer::default());
-    let (mut start, mut end) = (0, 0);
-    loop {
-        match parser.push(&bytes[start..end], &wanted, &mut answer)? {
-            Next::Done { consumed, keep_alive } => {
-                return Ok((answer.status, answer.body, keep_alive, bytes.len() - start - consumed));
-            }
-            Next::More { consumed } => start += consumed,
-        }
-        assert!(end - start <= HEAD_LIMIT, "more than a head was held back");
-        if end == bytes.len() {
-            parser.end()?;
-            return Ok((answer.status, answer.body, false, 0));
-        }
-        end = (end + cut(end).max(1)).min(bytes.len());
-    }
-}
 
 const ANSWERS: &[(&str, u16, &str, bool)] = &[
     ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", true),
@@ -130,15 +108,7 @@ fn damaged_answers_neither_panic_nor_depend_on_the_split() {
             }
         }
         let piece = (random.next() % 9 + 1) as usize;
-        let at_once = parse(&bytes, |_| 100_000);
-        // A leftover depends on what was read before the end was seen; everything else may not.
-        let by_pieces = parse(&bytes, |_| piece);
-        assert_eq!(
-            at_once.clone().map(|(status, body, keep, _)| (status, body, keep)),
-            by_pieces.map(|(status, body, keep, _)| (status, body, keep)),
-            "{:?} by {piece}",
-            String::from_utf8_lossy(&bytes)
-        );
+        let at_once = means_one_thing(&bytes, piece);
         if at_once.is_ok() { whole += 1 } else { refused += 1 }
     }
     assert!(
