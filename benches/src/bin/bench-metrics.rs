@@ -5,11 +5,13 @@ mod turns;
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidemill_benches::{Better, Rounds, Row, Samples, UnitKind};
 use tidemill_metrics::{Counter, Histogram, Registry};
 use turns::{
-    OPERATIONS, asked_to_work, contended, crowded, eight_threads, instructions, latencies, resident_bytes,
+    Latencies, OPERATIONS, asked_to_work, contended, contended_and_read, crowded, eight_threads,
+    instructions, resident_bytes,
 };
 
 const PROMETHEUS: &str = "prometheus-client";
@@ -32,31 +34,10 @@ fn main() -> std::io::Result<()> {
     let two = contended(rounds.count(), || || black_box(&counter).inc());
     cpu("counter, 2 threads contended", &two, &[(PROMETHEUS, 0.2), (FACADE, 0.05), (TIKV, 0.2)])?;
 
-    let eight = crowded(rounds, || || black_box(&counter).inc());
+    let eight = crowded(rounds, || || black_box(&counter).inc(), || ());
     cpu("counter, 8 threads", &eight, &[(PROMETHEUS, 0.3), (FACADE, 0.3), (TIKV, 0.3)])?;
 
-    let (histogram, values) = (Histogram::new(), latencies());
-    let mut next = 0;
-    let one = rounds.single(OPERATIONS, || {
-        for _ in 0..OPERATIONS {
-            next = (next + 1) % values.len();
-            black_box(&histogram).observe(values[next]);
-        }
-    });
-    cpu("histogram, 1 thread", &one, &[(PROMETHEUS, 0.3), (FACADE, 0.3), (TIKV, 0.3)])?;
-    let observe = || {
-        let mut next = 0;
-        let (histogram, values) = (&histogram, &values);
-        move || {
-            next = (next + 1) % values.len();
-            black_box(histogram).observe(values[next]);
-        }
-    };
-    let two = contended(rounds.count(), observe);
-    cpu("histogram, 2 threads contended", &two, &[(PROMETHEUS, 0.3), (FACADE, 0.05), (TIKV, 0.3)])?;
-
-    let eight = crowded(rounds, observe);
-    cpu("histogram, 8 threads", &eight, &[(PROMETHEUS, 0.3), (FACADE, 0.3), (TIKV, 0.3)])?;
+    histograms(rounds)?;
 
     let registry = ten_thousand_series();
     let mut text = String::new();
@@ -84,6 +65,37 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
+fn histograms(rounds: Rounds) -> std::io::Result<()> {
+    let (histogram, values) = (Histogram::new(), Latencies::new());
+    let cpu = |case: &str, ours: &Samples, facade: f64| {
+        emit(case, "ns", UnitKind::Cpu, ours, &[(PROMETHEUS, 0.3), (FACADE, facade), (TIKV, 0.3)])
+    };
+    let observe = || values.each(|value| black_box(&histogram).observe(value));
+
+    // What all of them stand in: a step through the table and a store.
+    let sink = AtomicU64::new(0);
+    let mut empty = values.each(|value| black_box(&sink).store(value.to_bits(), Ordering::Relaxed));
+    let one = rounds.single(OPERATIONS, || (0..OPERATIONS).for_each(|_| empty()));
+    Row::new("metrics", "histogram, the loop with a store alone", "ns", UnitKind::Cpu, Better::Lower)
+        .ours(&one)
+        .emit()?;
+
+    let mut record = observe();
+    let one = rounds.single(OPERATIONS, || (0..OPERATIONS).for_each(|_| record()));
+    cpu("histogram, 1 thread", &one, 0.3)?;
+    let [two, with_read] =
+        contended_and_read(rounds.count(), observe, || _ = black_box(histogram.snapshot()));
+    cpu("histogram, 2 threads contended", &two, 0.05)?;
+    emit(
+        "histogram, 2 threads contended, with a snapshot or drain",
+        "ns",
+        UnitKind::Cpu,
+        &with_read,
+        &[(FACADE, 0.05)],
+    )?;
+    cpu("histogram, 8 threads", &crowded(rounds, observe, || ()), 0.3)
+}
+
 fn emit(
     case: &str,
     unit: &str,
@@ -98,20 +110,12 @@ fn emit(
 }
 
 fn work(case: &str, operations: u64) {
-    let values = latencies();
     if case == "counter" {
         let counter = Counter::new();
         eight_threads(operations, || || black_box(&counter).inc());
     } else {
-        let histogram = Histogram::new();
-        eight_threads(operations, || {
-            let mut next = 0;
-            let (histogram, values) = (&histogram, &values);
-            move || {
-                next = (next + 1) % values.len();
-                black_box(histogram).observe(values[next]);
-            }
-        });
+        let (histogram, values) = (Histogram::new(), Latencies::new());
+        eight_threads(operations, || values.each(|value| black_box(&histogram).observe(value)));
     }
 }
 
@@ -132,7 +136,7 @@ fn ten_thousand_series() -> Registry {
 
 fn memory() -> std::io::Result<()> {
     const SERIES: usize = 2000;
-    let values = latencies();
+    let values = Latencies::new();
     let kept = |threads: usize, values: &[f64]| {
         let before = resident_bytes();
         let all: Arc<Vec<Histogram>> = Arc::new((0..SERIES).map(|_| Histogram::new()).collect());
@@ -158,16 +162,17 @@ fn memory() -> std::io::Result<()> {
     };
     bytes("histogram series, 20 threads, values of every size", &kept(20, &any), 16384.0)?;
     bytes("histogram series, 2 threads, values of every size", &kept(2, &any), 16384.0)?;
-    let two = kept(2, &values);
+    let two = kept(2, values.all());
     bytes("histogram series, 2 threads, latencies", &two, 4096.0)?;
     emit("histogram series, 2 threads", "B", UnitKind::Count, &two, &[(FACADE, 0.05), (PROMETHEUS, 4.0)])?;
 
     let (counter, histogram) = (Counter::new(), Histogram::new());
-    values.iter().for_each(|value| histogram.observe(*value));
+    let mut record = values.each(|value| histogram.observe(value));
+    (0..values.all().len()).for_each(|_| record());
     let before = resident_bytes();
-    for i in 0..50_000_000_usize {
+    for _ in 0..50_000_000 {
         counter.inc();
-        histogram.observe(values[i % values.len()]);
+        record();
     }
     let grown = [(resident_bytes() - before).max(0.0)].into_iter().collect();
     bytes("50 M records without a scrape, growth", &grown, 1_048_576.0)

@@ -1,13 +1,19 @@
 //! What a job on the pool costs: CPU against spawn, throughput against a channel, wait at half load, bytes in the queue.
 
+#[path = "worker-pool/arrivals.rs"]
+mod arrivals;
+#[path = "worker-pool/promises.rs"]
+mod promises;
+
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use arrivals::{JOBS, Random, Tails, Waits, arrive, spinning};
 use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
 use tidemill_worker_pool::{Config, Job, JobError, JobHandle, Pool, Priority};
 use tokio::runtime::Runtime;
@@ -125,14 +131,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     .ours(&waits)
     .emit()?;
 
-    let mut waits = Samples::new();
-    for round in 0..rounds.count() {
-        waits.push(half_load(&one, u64::from(round))?);
-    }
-    let row =
-        Row::new("worker-pool", "p99 wait at half load, jobs of 20 us", "us", UnitKind::Wall, Better::Lower);
-    row.clone().goal(200.0).ours(&waits).emit()?;
-    row.rival("async-channel pool").ours(&waits).emit()?;
+    waits_at_half_load(&one, rounds.count())?;
+    wide.block_on(promises::rows(rounds.count()))?;
 
     // Each in a process of its own, whose heap has held nothing before.
     let bytes = (0..3).map(|_| -> Result<f64, Box<dyn Error>> {
@@ -225,56 +225,62 @@ fn one() {
     }
 }
 
-/// The p99 in microseconds between `submit` and the start of jobs that come at random, 25 000 a second, to one worker
-/// that needs 20 us for each; the submitter is a thread of its own, so that two cores are enough.
-fn half_load(runtime: &Runtime, seed: u64) -> Result<f64, Box<dyn Error>> {
-    const JOBS: usize = 20_000;
-    let pool = pool(runtime, 1, JOBS)?;
-    let waits = Arc::new(Mutex::new(Vec::with_capacity(JOBS)));
-    let mut random = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut next = Instant::now();
-    for _ in 0..JOBS {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let uniform = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        next += Duration::from_nanos((-uniform.ln() * 40_000.0) as u64);
-        while Instant::now() < next {
-            std::hint::spin_loop();
-        }
-        let (waits, submitted) = (Arc::clone(&waits), Instant::now());
+/// The waits of jobs that come at random to one worker, beside those for a thread that spins, in turns.
+fn waits_at_half_load(runtime: &Runtime, rounds: u32) -> Result<(), Box<dyn Error>> {
+    let (mut ours, mut floor) = (Tails::default(), Tails::default());
+    for seed in 0..3 * u64::from(rounds) {
+        floor.push(&spinning(seed));
+        ours.push(&half_load(runtime, seed)?);
+    }
+    let row = |case: &str| Row::new("worker-pool", case, "us", UnitKind::Wall, Better::Lower);
+    let (each, all) =
+        ("p99 wait at half load, jobs of 20 us", "p99 wait at half load, of all rounds together");
+    row(each).goal(200.0).ours(&ours.rounds).emit()?;
+    row(each).rival("async-channel pool").ours(&ours.rounds).emit()?;
+    row(each).rival("a thread that spins").ours(&ours.rounds).theirs(&floor.rounds).emit()?;
+    row(all).rival("async-channel pool").ours(&ours.all()).emit()?;
+    row(all).rival("a thread that spins").ours(&ours.all()).theirs(&floor.all()).emit()?;
+    Ok(())
+}
+
+/// One round with the pool: a submitter outside of the runtime and one worker, so that two cores are enough.
+fn half_load(runtime: &Runtime, seed: u64) -> Result<Waits, Box<dyn Error>> {
+    let (pool, waits) = (pool(runtime, 1, JOBS)?, Waits::new());
+    let mut refused = None;
+    arrive(seed, |due| {
+        let waits = waits.clone();
         let job = Job::new(move |_| {
-            let waits = Arc::clone(&waits);
+            let waits = waits.clone();
             async move {
-                let begun = Instant::now();
-                if let Ok(mut waits) = waits.lock() {
-                    waits.push((begun - submitted).as_nanos() as f64 / 1000.0);
-                }
-                while begun.elapsed() < Duration::from_micros(20) {
-                    std::hint::spin_loop();
-                }
+                waits.job(due);
                 Ok::<_, JobError>(())
             }
         });
-        pool.try_submit(job)?.detach();
-    }
+        match pool.try_submit(job) {
+            Ok(handle) => handle.detach(),
+            Err(rejected) => refused = Some(tidemill_worker_pool::Error::from(rejected)),
+        }
+    });
     runtime.block_on(pool.close(Duration::from_secs(10)));
-    let waits: Samples = waits.lock().map_err(|_| "poisoned")?.iter().copied().collect();
-    waits.quantile(0.99).ok_or_else(|| "no job ran".into())
+    match refused {
+        Some(error) => Err(error.into()),
+        None if waits.is_complete() => Ok(waits),
+        None => Err("a job did not run".into()),
+    }
 }
 
-/// The same on one thread and its CPU clock, where other programs of the machine do not count: a job is due at random,
+/// The p99 on one thread and its CPU clock, where other programs of the machine do not count: a job is due at random,
 /// every 40 us in the mean, and waits from then on, also while a job before it holds the thread.
 fn half_load_cpu(seed: u64) -> Result<f64, Box<dyn Error>> {
     const JOBS: usize = 20_000;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let pool = pool(&runtime, 1, JOBS)?;
     let waits = Arc::new(Mutex::new(Vec::with_capacity(JOBS)));
-    let mut random = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(seed);
     runtime.block_on(async {
         let mut next = Clock::ThreadCpu.now();
         for _ in 0..JOBS {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let uniform = ((random >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-            next += Duration::from_nanos((-uniform.ln() * 40_000.0) as u64);
+            next += random.gap(Duration::from_micros(40));
             while Clock::ThreadCpu.now() < next {
                 tokio::task::yield_now().await;
             }

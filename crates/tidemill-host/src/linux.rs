@@ -230,7 +230,8 @@ fn mounts(text: &mut Text, max: usize) -> Vec<Mount> {
     let Some(text) = text.path("/proc/self/mountinfo") else { return Vec::new() };
     let mut seen = HashSet::new();
     procfs::mounts(text)
-        .filter(|line| procfs::is_local(line.kind) && seen.insert(line.device))
+        .filter(|line| procfs::is_local(line.kind) && !procfs::is_apart(&line.path))
+        .filter(|line| seen.insert(line.device))
         .filter_map(|line| {
             let path = PathBuf::from(OsString::from_vec(line.path));
             let stat = rustix::fs::statvfs(&path).ok()?;

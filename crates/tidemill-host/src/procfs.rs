@@ -199,6 +199,16 @@ pub(crate) fn is_local(kind: &str) -> bool {
     LOCAL.contains(&kind)
 }
 
+/// Whether a file system stands where the kernel, systemd or a container's engine puts its own: nobody's data fills it,
+/// or it is a view of one that is listed already. The same places that node_exporter leaves out by default.
+pub(crate) fn is_apart(path: &[u8]) -> bool {
+    const ALL: [&[u8]; 3] = [b"/dev", b"/proc", b"/sys"];
+    const BELOW: [&[u8]; 3] = [b"/run/credentials/", b"/var/lib/docker/", b"/var/lib/containers/storage/"];
+    let inside =
+        |folder: &[u8]| path.strip_prefix(folder).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    ALL.into_iter().any(inside) || BELOW.into_iter().any(|folder| path.starts_with(folder))
+}
+
 /// The control group's path for `controller` ("" for version 2) from /proc/self/cgroup.
 pub(crate) fn cgroup<'a>(text: &'a str, controller: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
@@ -301,6 +311,14 @@ mod tests {
         let all: Vec<_> = mounts(text).collect();
         assert_eq!(all[0], MountLine { device: "8:1", path: b"/data disk".to_vec(), kind: "ext4" });
         assert!(is_local(all[0].kind) && !is_local(all[1].kind));
+        for path in
+            ["/sys/fs/cgroup", "/dev", "/dev/shm", "/run/credentials/x.service", "/var/lib/docker/overlay2/a"]
+        {
+            assert!(is_apart(path.as_bytes()), "{path}");
+        }
+        for path in ["/", "/run", "/system", "/devices/a", "/var/lib/docker", "/a/sys", "/tmp"] {
+            assert!(!is_apart(path.as_bytes()), "{path}");
+        }
         assert_eq!(cgroup("4:memory:/a/b\n0::/c\n", ""), Some("/c"));
         assert_eq!(cgroup("4:cpu,memory:/a/b:c\n", "memory"), Some("/a/b:c"));
         assert_eq!(cpu_max("150000 100000\n"), Some(1.5));

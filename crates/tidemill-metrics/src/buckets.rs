@@ -62,28 +62,24 @@ pub(crate) fn place(value: f64) -> Place {
     if value <= ZERO_THRESHOLD {
         return Place::Zero;
     }
-    if value > LARGEST {
-        return Place::Above;
+    match number(value) {
+        bucket if bucket < COUNT => Place::Bucket(bucket),
+        _ => Place::Above,
     }
-    // What is left is [`LARGEST`] itself.
-    inner(value).map_or(Place::Bucket(COUNT - 1), Place::Bucket)
 }
 
-/// The bucket of a value above 2^-30 and below 2^34, by one comparison: sign, exponent and the first four bits of the
-/// mantissa are a number that grows with the value.
+/// The bucket of a value, and a number that is not below [`COUNT`] for what has none, NaN included: by one comparison
+/// and one look at a table. Sign, exponent and the first four bits of the mantissa are a number that grows with the value.
 #[inline]
-pub(crate) fn inner(value: f64) -> Option<usize> {
+pub(crate) fn number(value: f64) -> usize {
     const LOWEST: u64 = ZERO_THRESHOLD.to_bits() >> 48;
-    const SPAN: u64 = (LARGEST.to_bits() >> 48) - LOWEST;
     let bits = value.to_bits();
+    // Of what is smaller, or negative, it wraps or is large already.
     let top = (bits >> 48).wrapping_sub(LOWEST);
-    if top >= SPAN {
-        return None;
-    }
     let (below, inside) = SIXTEENTHS[(top % 16) as usize];
-    let number = top / 16 * 8 + below + u64::from(bits & MANTISSA > inside);
-    // 0 is 2^-30 itself, which counts as zero.
-    number.checked_sub(1).map(|bucket| bucket as usize)
+    let boundaries = (top / 16 * 8).wrapping_add(below).wrapping_add(u64::from(bits & MANTISSA > inside));
+    // None lies below 2^-30 itself, which counts as zero.
+    boundaries.wrapping_sub(1) as usize
 }
 
 /// The largest value of a bucket.
@@ -127,6 +123,10 @@ mod tests {
         assert_eq!(place(f64::NEG_INFINITY), Place::Zero);
         assert_eq!(place(f64::INFINITY), Place::Above);
         assert_eq!(place(f64::MIN_POSITIVE), Place::Zero);
+        for none in [0.0, -0.0, -1.0, -LARGEST, ZERO_THRESHOLD, f64::MIN_POSITIVE, f64::MAX, f64::INFINITY] {
+            assert!(number(none) >= COUNT, "{none}");
+        }
+        assert!(number(f64::NAN) >= COUNT && number(-f64::NAN) >= COUNT);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::buckets::{self, COUNT, Place};
 use crate::snapshot::HistogramSnapshot;
 use crate::sync::{AtomicU64, Ordering};
-use crate::writer::{LANES, SHARED, add, add_f64, lane};
+use crate::writer::{OWNED, SHARED, add, add_f64, bump, bump_f64, lane, own_lane};
 
 /// Buckets allocated together: four doublings.
 const PAGE: usize = 32;
@@ -37,7 +37,9 @@ pub(crate) struct Counts {
 
 #[derive(Debug)]
 struct Cells {
-    lanes: [OnceLock<Box<Lane>>; LANES],
+    /// Those with one writer.
+    owned: [OnceLock<Box<Lane>>; OWNED],
+    shared: OnceLock<Box<Lane>>,
     own_pages_left: AtomicU32,
 }
 
@@ -65,15 +67,16 @@ impl Histogram {
     /// infinite; NaN is not counted.
     #[inline]
     pub fn observe(&self, value: f64) {
-        let number = lane();
-        let lane = self.cells.lane(number);
-        let bucket = buckets::inner(value);
-        match bucket.and_then(|bucket| Some(&lane.pages[bucket / PAGE].get()?.0[bucket % PAGE])) {
-            Some(cell) => add(cell, number, 1),
-            None if value.is_nan() => return,
-            None => self.cells.add_elsewhere(number, value),
+        let bucket = buckets::number(value);
+        // One chain for all that is usual: a lane of its own, which has been here, and a page that is there.
+        let own = self.cells.owned.get(own_lane()).and_then(OnceLock::get);
+        match own.and_then(|lane| Some((lane, lane.pages.get(bucket / PAGE)?.get()?))) {
+            Some((lane, page)) => {
+                bump(&page.0[bucket % PAGE], 1);
+                bump_f64(&lane.sum, value);
+            }
+            None => self.cells.observe_elsewhere(value),
         }
-        add_f64(&lane.sum, number, value);
     }
 
     /// Counts a duration in seconds.
@@ -100,7 +103,7 @@ impl Histogram {
 
     pub(crate) fn dense(&self) -> Counts {
         let mut counts = Counts { sum: 0.0, zero: 0, above: 0, buckets: [0; COUNT] };
-        for lane in self.cells.lanes.iter().filter_map(OnceLock::get) {
+        for lane in self.cells.lanes() {
             counts.sum += f64::from_bits(lane.sum.load(Ordering::Relaxed));
             counts.zero += lane.zero.load(Ordering::Relaxed);
             counts.above += lane.above.load(Ordering::Relaxed);
@@ -127,25 +130,36 @@ impl Histogram {
 }
 
 impl Cells {
-    #[inline]
-    fn lane(&self, number: usize) -> &Lane {
-        self.lanes[number].get_or_init(Box::default)
+    /// Those that somebody has counted in.
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.owned.iter().chain([&self.shared]).filter_map(OnceLock::get).map(Box::as_ref)
     }
 
-    /// Counts what is beyond the buckets, or in a bucket of which this lane has no page yet: on a new one, or on the
-    /// shared one when the series has as many as it may.
+    fn lane(&self, number: usize) -> &Lane {
+        self.owned.get(number).unwrap_or(&self.shared).get_or_init(Box::default)
+    }
+
+    /// Counts what a thread without a lane of its own counts, what is beyond the buckets, and what has no page yet: on a
+    /// new one, or on the shared one when the series has as many as it may.
     #[cold]
     #[inline(never)]
-    fn add_elsewhere(&self, number: usize, value: f64) {
-        let bucket = match buckets::place(value) {
-            Place::Zero => return add(&self.lane(number).zero, number, 1),
-            Place::Above => return add(&self.lane(number).above, number, 1),
-            Place::Bucket(bucket) => bucket,
-        };
-        let known = self.lane(number).pages[bucket / PAGE].get().is_some();
-        let owner = if known || number == SHARED || self.take_own_page() { number } else { SHARED };
-        let page = self.lane(owner).pages[bucket / PAGE].get_or_init(Box::default);
-        add(&page.0[bucket % PAGE], owner, 1);
+    fn observe_elsewhere(&self, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        let number = lane();
+        let lane = self.lane(number);
+        match buckets::place(value) {
+            Place::Zero => add(&lane.zero, number, 1),
+            Place::Above => add(&lane.above, number, 1),
+            Place::Bucket(bucket) => {
+                let known = lane.pages[bucket / PAGE].get().is_some();
+                let owner = if known || number == SHARED || self.take_own_page() { number } else { SHARED };
+                let page = self.lane(owner).pages[bucket / PAGE].get_or_init(Box::default);
+                add(&page.0[bucket % PAGE], owner, 1);
+            }
+        }
+        add_f64(&lane.sum, number, value);
     }
 
     fn take_own_page(&self) -> bool {
@@ -159,7 +173,11 @@ impl Cells {
 
 impl Default for Cells {
     fn default() -> Self {
-        Self { lanes: [const { OnceLock::new() }; LANES], own_pages_left: AtomicU32::new(OWN_PAGES) }
+        Self {
+            owned: [const { OnceLock::new() }; OWNED],
+            shared: OnceLock::new(),
+            own_pages_left: AtomicU32::new(OWN_PAGES),
+        }
     }
 }
 
@@ -178,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_series_is_bounded_however_many_threads() {
-        let lanes = LANES * (size_of::<Lane>() + HEADER);
+        let lanes = (OWNED + 1) * (size_of::<Lane>() + HEADER);
         let pages = (OWN_PAGES as usize + COUNT / PAGE) * (size_of::<Page>() + HEADER);
         let all = size_of::<Cells>() + 2 * HEADER + lanes + pages;
         assert!(all <= 16 << 10, "{all}");
@@ -204,9 +222,8 @@ mod tests {
         let counts = histogram.dense();
         assert_eq!(counts.buckets, [12 * 20; COUNT]);
         let pages = |lane: &Lane| lane.pages.iter().filter(|page| page.get().is_some()).count();
-        let own: usize =
-            histogram.cells.lanes[..SHARED].iter().filter_map(OnceLock::get).map(|lane| pages(lane)).sum();
+        let own: usize = histogram.cells.owned.iter().filter_map(OnceLock::get).map(|lane| pages(lane)).sum();
         assert_eq!(own, OWN_PAGES as usize);
-        assert_eq!(histogram.cells.lanes[SHARED].get().map(|lane| pages(lane)), Some(COUNT / PAGE));
+        assert_eq!(histogram.cells.shared.get().map(|lane| pages(lane)), Some(COUNT / PAGE));
     }
 }

@@ -71,6 +71,13 @@ pub(crate) fn lane() -> usize {
     if lane == UNSET { claim() } else { lane }
 }
 
+/// The lane of this thread, without asking for one: not below [`OWNED`] when it has none of its own, or has not asked
+/// yet.
+#[inline]
+pub(crate) fn own_lane() -> usize {
+    LANE.get()
+}
+
 /// Where the cells of this thread begin in a chunk of counters, without asking for a lane: beyond those of all owned
 /// lanes when it has none of its own, or has not asked yet.
 #[inline]
@@ -101,14 +108,20 @@ pub(crate) fn bump(cell: &AtomicU64, n: u64) {
 }
 
 /// Adds to a cell of `lane` that holds the bits of an `f64`.
-#[inline]
 pub(crate) fn add_f64(cell: &AtomicU64, lane: usize, value: f64) {
-    let sum = |bits| (f64::from_bits(bits) + value).to_bits();
     if lane == SHARED {
-        let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bits| Some(sum(bits)));
+        let sum = |bits| Some((f64::from_bits(bits) + value).to_bits());
+        let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
     } else {
-        cell.store(sum(cell.load(Ordering::Relaxed)), Ordering::Relaxed);
+        bump_f64(cell, value);
     }
+}
+
+/// Adds to a cell, of a lane that this thread owns, that holds the bits of an `f64`.
+#[inline]
+pub(crate) fn bump_f64(cell: &AtomicU64, value: f64) {
+    let sum = f64::from_bits(cell.load(Ordering::Relaxed)) + value;
+    cell.store(sum.to_bits(), Ordering::Relaxed);
 }
 
 #[cold]

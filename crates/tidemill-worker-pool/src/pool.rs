@@ -249,8 +249,7 @@ impl Pool {
     {
         let Job { make, priority, group, timeout, options } = job;
         let group = self.owner.0.group(group.as_ref());
-        let header = Header::new(now, group, priority, timeout, options);
-        let (work, outcome) = task::job(header, make);
+        let (work, outcome) = task::job(|| Header::new(now, group, priority, timeout, options), make);
         (work, JobHandle::new(outcome))
     }
 }

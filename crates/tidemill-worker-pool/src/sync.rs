@@ -39,11 +39,13 @@ impl<T> UnsafeCell<T> {
     }
 
     /// Hands out a pointer to read from.
+    #[inline]
     pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
         read(self.0.get())
     }
 
     /// Hands out a pointer to write to.
+    #[inline]
     pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
         write(self.0.get())
     }

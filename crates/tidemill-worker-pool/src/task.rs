@@ -79,17 +79,17 @@ const INSIDE: usize = 32;
 
 /// Makes a job of what a caller handed in: for the pool and for the handle.
 #[inline]
-pub(crate) fn job<F, Fut, T>(header: Header, make: F) -> (Work, Arc<dyn Outcome<T>>)
+pub(crate) fn job<F, Fut, T>(header: impl FnOnce() -> Header, make: F) -> (Work, Arc<dyn Outcome<T>>)
 where
     F: FnMut(JobContext) -> Fut + Send + 'static,
     Fut: Future<Output = Result<T, JobError>> + Send + 'static,
     T: Send + 'static,
 {
     if const { size_of::<Fut>() <= INSIDE } {
-        let core = Arc::new(Core::<F, Inside<Fut>, T>::new(header, make));
+        let core = Core::<F, Inside<Fut>, T>::new(header, make);
         (Work(Arc::clone(&core) as _), core)
     } else {
-        let core = Arc::new(Core::<F, Pin<Box<Fut>>, T>::new(header, make));
+        let core = Core::<F, Pin<Box<Fut>>, T>::new(header, make);
         (Work(Arc::clone(&core) as _), core)
     }
 }
@@ -154,9 +154,18 @@ impl Waits for Work {
 }
 
 impl<F, A, T> Core<F, A, T> {
+    /// Written where it stays: a job that is built elsewhere and copied is read 16 bytes at a time right after it was
+    /// written 8 at a time, for which the processor waits.
     #[inline]
-    fn new(header: Header, make: F) -> Self {
-        Self { header, stage: UnsafeCell::new(Stage::Waiting(make)) }
+    fn new(header: impl FnOnce() -> Header, make: F) -> Arc<Self> {
+        let core = Arc::<Self>::new_uninit();
+        let place = Arc::as_ptr(&core).cast_mut().cast::<Self>();
+        // SAFETY: nobody else knows it yet, and all of it is written.
+        unsafe {
+            ptr::write(&raw mut (*place).header, header());
+            ptr::write(&raw mut (*place).stage, UnsafeCell::new(Stage::Waiting(make)));
+            core.assume_init()
+        }
     }
 
     /// Puts the next stage and hands out the last.
@@ -168,27 +177,28 @@ impl<F, A, T> Core<F, A, T> {
         self.stage.with_mut(|stage| unsafe { std::ptr::replace(stage, next) })
     }
 
-    /// Drops the stage where it is and puts the next.
+    /// Drops the stage where it is.
     ///
     /// # Safety
-    /// The caller owns the job.
-    unsafe fn put(&self, next: Stage<F, A, T>) {
+    /// The caller owns the job, and puts another stage at once.
+    unsafe fn clear(&self) {
         self.stage.with_mut(|stage| {
             // What it holds may panic when it is dropped: not our worker's business. A drop that unwinds has dropped
             // every field all the same.
             // SAFETY: nobody else touches the stage meanwhile, and what is dropped is overwritten at once.
             drop(catch_unwind(AssertUnwindSafe(|| unsafe { ptr::drop_in_place(stage) })));
-            // SAFETY: as above.
-            unsafe { ptr::write(stage, next) };
         });
     }
 
     /// # Safety
     /// The caller owns the job.
+    #[inline(always)]
     unsafe fn settle(&self, result: Result<T, Error>) {
         // Before the handle hears of the end, so that nothing of the job is held any more.
-        // SAFETY: passed on.
-        unsafe { self.put(Stage::Ended(result)) };
+        // SAFETY: passed on; the next stage follows.
+        unsafe { self.clear() };
+        // SAFETY: the caller owns the job.
+        self.stage.with_mut(|stage| unsafe { ptr::write(stage, Stage::Ended(result)) });
         self.header.life.end();
     }
 }
@@ -234,8 +244,10 @@ where
             // SAFETY: the caller owns the job.
             if let Stage::Running(kept, _) = unsafe { &mut *stage } { kept.take() } else { None }
         });
-        // SAFETY: passed on.
-        unsafe { self.put(kept.map_or(Stage::Empty, Stage::Waiting)) };
+        // SAFETY: passed on; the next stage follows.
+        unsafe { self.clear() };
+        // SAFETY: the caller owns the job.
+        self.stage.with_mut(|stage| unsafe { ptr::write(stage, kept.map_or(Stage::Empty, Stage::Waiting)) });
     }
 
     unsafe fn fail(&self, error: Error) {

@@ -15,7 +15,8 @@ use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig};
 use prometheus_client::registry::Registry;
 use tidemill_measure::{Better, Rounds, Row, Samples, UnitKind};
 use turns::{
-    OPERATIONS, asked_to_work, contended, crowded, eight_threads, instructions, latencies, resident_bytes,
+    Latencies, OPERATIONS, asked_to_work, contended, contended_and_read, crowded, eight_threads,
+    instructions, resident_bytes,
 };
 
 const PROMETHEUS: &str = "prometheus-client";
@@ -51,7 +52,7 @@ fn both<F: Fn() + Sync>(rounds: Rounds, case: &str, rival: &str, operation: F) -
     emit(&format!("{case}, 1 thread"), "ns", UnitKind::Cpu, rival, &one)?;
     let two = contended(rounds.count(), || || operation());
     emit(&format!("{case}, 2 threads contended"), "ns", UnitKind::Cpu, rival, &two)?;
-    let eight = crowded(rounds, || || operation());
+    let eight = crowded(rounds, || || operation(), || ());
     emit(&format!("{case}, 8 threads"), "ns", UnitKind::Cpu, rival, &eight)
 }
 
@@ -80,35 +81,37 @@ fn tikv_histogram() -> prometheus::Histogram {
 }
 
 fn histograms(rounds: Rounds) -> std::io::Result<()> {
-    let values = latencies();
-    let case = |rival: &str, observe: &(dyn Fn(f64) + Sync)| -> std::io::Result<()> {
-        let mut next = 0;
-        let one = rounds.single(OPERATIONS, || {
-            for _ in 0..OPERATIONS {
-                next = (next + 1) % values.len();
-                observe(values[next]);
-            }
-        });
-        emit("histogram, 1 thread", "ns", UnitKind::Cpu, rival, &one)?;
-        let work = || {
-            let mut next = 0;
-            let values = &values;
-            move || {
-                next = (next + 1) % values.len();
-                observe(values[next]);
-            }
-        };
-        let two = contended(rounds.count(), work);
-        emit("histogram, 2 threads contended", "ns", UnitKind::Cpu, rival, &two)?;
-        emit("histogram, 8 threads", "ns", UnitKind::Cpu, rival, &crowded(rounds, work))
-    };
     let histogram = native();
-    case(PROMETHEUS, &|value| black_box(&histogram).observe(value))?;
+    records(rounds, PROMETHEUS, |value| black_box(&histogram).observe(value), || ())?;
     let recorder = recorder();
     let histogram = recorder.register_histogram(&Key::from_name("histogram"), &METADATA);
-    case(FACADE, &|value| black_box(&histogram).record(value))?;
+    // As its own exporter does on a timer: what was recorded lies in a list until then.
+    let handle = recorder.handle();
+    records(rounds, FACADE, |value| black_box(&histogram).record(value), || handle.run_upkeep())?;
     let histogram = tikv_histogram();
-    case(TIKV, &|value| black_box(&histogram).observe(value))
+    records(rounds, TIKV, |value| black_box(&histogram).observe(value), || ())
+}
+
+fn records(
+    rounds: Rounds,
+    rival: &str,
+    observe: impl Fn(f64) + Sync,
+    drain: impl Fn(),
+) -> std::io::Result<()> {
+    let values = Latencies::new();
+    let work = || values.each(&observe);
+    let mut record = work();
+    let mut records = || (0..OPERATIONS).for_each(|_| record());
+    // Between the rounds, so that no list grows without end, and not measured.
+    let one = rounds.interleave(OPERATIONS, &mut [&mut records, &mut || drain()]).swap_remove(0);
+    emit("histogram, 1 thread", "ns", UnitKind::Cpu, rival, &one)?;
+    let [two, with_drain] = contended_and_read(rounds.count(), work, &drain);
+    emit("histogram, 2 threads contended", "ns", UnitKind::Cpu, rival, &two)?;
+    if rival == FACADE {
+        let case = "histogram, 2 threads contended, with a snapshot or drain";
+        emit(case, "ns", UnitKind::Cpu, rival, &with_drain)?;
+    }
+    emit("histogram, 8 threads", "ns", UnitKind::Cpu, rival, &crowded(rounds, work, &drain))
 }
 
 fn renders(rounds: Rounds) -> std::io::Result<()> {
@@ -159,29 +162,21 @@ fn renders(rounds: Rounds) -> std::io::Result<()> {
 }
 
 fn work(case: &str, operations: u64) {
-    let values = latencies();
     if case == "counter" {
         let counter = Counter::<u64>::default();
         eight_threads(operations, || || _ = black_box(&counter).inc());
     } else {
-        let histogram = native();
-        eight_threads(operations, || {
-            let mut next = 0;
-            let (histogram, values) = (&histogram, &values);
-            move || {
-                next = (next + 1) % values.len();
-                black_box(histogram).observe(values[next]);
-            }
-        });
+        let (histogram, values) = (native(), Latencies::new());
+        eight_threads(operations, || values.each(|value| black_box(&histogram).observe(value)));
     }
 }
 
 fn memory() -> std::io::Result<()> {
     const SERIES: usize = 2000;
-    let values = latencies();
+    let values = Latencies::new();
     let before = resident_bytes();
     let all: Vec<Histogram> = (0..SERIES).map(|_| native()).collect();
-    all.iter().for_each(|one| values.iter().for_each(|value| one.observe(*value)));
+    all.iter().for_each(|one| values.all().iter().for_each(|value| one.observe(*value)));
     let bytes = [(resident_bytes() - before) / SERIES as f64].into_iter().collect();
     emit("histogram series, 2 threads", "B", UnitKind::Count, PROMETHEUS, &bytes)?;
     drop(all);
@@ -191,7 +186,7 @@ fn memory() -> std::io::Result<()> {
     for i in 0..SERIES {
         let labels = vec![Label::new("series", i.to_string())];
         let one = recorder.register_histogram(&Key::from_parts("histogram", labels), &METADATA);
-        values.iter().for_each(|value| one.record(*value));
+        values.all().iter().for_each(|value| one.record(*value));
         // As its own exporter does on a timer.
         handle.run_upkeep();
     }

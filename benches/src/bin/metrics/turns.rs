@@ -20,6 +20,9 @@ pub(crate) const OPERATIONS: u64 = 200_000;
 /// clocks, tens of microseconds on a virtual machine, is lost among them.
 const CONTENDED: u64 = 100_000;
 
+/// Operations before a contended round, so that what is allocated on the first touch is not measured.
+const TOUCHED: u64 = CONTENDED / 10;
+
 /// How often a round is tried again because a thread was preempted.
 const ATTEMPTS: u32 = 100;
 
@@ -29,16 +32,28 @@ const ATTEMPTS: u32 = 100;
 /// otherwise take turns and meet no contention at all. A thread that waits for a lock leaves its core of its own will;
 /// the time it sleeps is not counted, which favours who locks.
 pub(crate) fn contended<W: FnMut() + Send>(rounds: u32, make: impl Fn() -> W + Sync) -> Samples {
-    let mut samples = Samples::new();
+    contended_and_read(rounds, make, || ())[0].clone()
+}
+
+/// As [`contended`], with `read` after each round, as a scrape would: an operation alone, and with its share of `read`.
+pub(crate) fn contended_and_read<W: FnMut() + Send>(
+    rounds: u32,
+    make: impl Fn() -> W + Sync,
+    read: impl Fn(),
+) -> [Samples; 2] {
+    let (mut alone, mut with_read) = (Samples::new(), Samples::new());
     for _ in 0..rounds {
         for _ in 0..ATTEMPTS {
-            if let Some(ns) = together(&make) {
-                samples.push(ns);
+            let ns = together(&make);
+            let took = Clock::ThreadCpu.time(&read).as_nanos() as f64;
+            if let Some(ns) = ns {
+                alone.push(ns);
+                with_read.push(ns + took / (2 * (CONTENDED + TOUCHED)) as f64);
                 break;
             }
         }
     }
-    samples
+    [alone, with_read]
 }
 
 /// What one of the two threads saw.
@@ -55,8 +70,7 @@ fn together<W: FnMut() + Send>(make: &(impl Fn() -> W + Sync)) -> Option<f64> {
     let run = |core: usize| {
         pin(core);
         let mut work = make();
-        // Touched before, so that what is allocated on the first touch is not measured.
-        (0..CONTENDED / 10).for_each(|_| work());
+        (0..TOUCHED).for_each(|_| work());
         ready.wait();
         go.fetch_add(1, Ordering::SeqCst);
         while go.load(Ordering::SeqCst) < 2 {
@@ -89,9 +103,15 @@ fn together<W: FnMut() + Send>(make: &(impl Fn() -> W + Sync)) -> Option<f64> {
     counts.then(|| a.cpu.max(b.cpu).as_nanos() as f64 / CONTENDED as f64)
 }
 
-/// Nanoseconds of CPU time per operation of eight threads, however many cores there are.
-pub(crate) fn crowded<W: FnMut() + Send>(rounds: Rounds, make: impl Fn() -> W + Sync) -> Samples {
-    rounds.clock(Clock::ProcessCpu).single(8 * OPERATIONS, || eight_threads(OPERATIONS, &make))
+/// Nanoseconds of CPU time per operation of eight threads, however many cores there are; `read` between the rounds is
+/// not measured.
+pub(crate) fn crowded<W: FnMut() + Send>(
+    rounds: Rounds,
+    make: impl Fn() -> W + Sync,
+    mut read: impl FnMut(),
+) -> Samples {
+    let mut work = || eight_threads(OPERATIONS, &make);
+    rounds.clock(Clock::ProcessCpu).interleave(8 * OPERATIONS, &mut [&mut work, &mut read]).swap_remove(0)
 }
 
 /// Puts this thread on one core, where the machine has so many.
@@ -155,14 +175,34 @@ pub(crate) fn eight_threads<W: FnMut() + Send>(operations: u64, make: impl Fn() 
     });
 }
 
-/// Latencies around 50 ms, log-normal with a sigma of 1, as a table to walk through: the draw is not measured.
-pub(crate) fn latencies() -> Vec<f64> {
-    let mut state = 42_u64;
-    let mut uniform = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    };
-    (0..1024)
-        .map(|_| 0.05 * ((-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()).exp())
-        .collect()
+/// Latencies around 50 ms, log-normal with a sigma of 1, as a table to walk through: the draw is not measured, and a step
+/// is an addition and a mask. (A remainder by a length that is not known is a division: 12 cycles a step, half of what
+/// these rows once said a record costs.)
+pub(crate) struct Latencies([f64; 1024]);
+
+impl Latencies {
+    pub(crate) fn new() -> Self {
+        let mut state = 42_u64;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+        };
+        Self(std::array::from_fn(|_| {
+            0.05 * ((-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()).exp()
+        }))
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> &[f64] {
+        &self.0
+    }
+
+    /// Hands the next one to `observe` at each call, in a circle.
+    pub(crate) fn each(&self, observe: impl Fn(f64)) -> impl FnMut() {
+        let mut next = 0;
+        move || {
+            next = (next + 1) % self.0.len();
+            observe(self.0[next]);
+        }
+    }
 }
