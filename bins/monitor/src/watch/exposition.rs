@@ -3,12 +3,11 @@
 //! Buckets of a histogram become quantiles of what was observed since the round before, as `histogram_quantile` would
 //! give them, and `NAME_mean`. Times that a target writes behind its values are ignored: it may lie about them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::intern::{Interner, Part, Role};
-use crate::series::{Kind, Reading, Series};
+use crate::series::{BySeries, Kind, Reading, Series};
 
 /// The quantiles that buckets become, and their labels.
 pub const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.95, "0.95"), (0.99, "0.99")];
@@ -43,7 +42,9 @@ pub(super) struct Parser {
     limits: Limits,
     interner: Interner,
     histograms: Vec<Histogram>,
-    by_name: HashMap<Arc<Series>, usize>,
+    by_name: BySeries<usize>,
+    /// Readings of the last round, about as many as of the next.
+    told: usize,
     round: u64,
 }
 
@@ -64,6 +65,13 @@ struct Observed {
     count: Option<f64>,
 }
 
+/// The last `# TYPE`, read when that is needed.
+#[derive(Clone, Copy, Default)]
+struct Declared<'a> {
+    comment: &'a [u8],
+    place: Option<usize>,
+}
+
 /// What the last `# TYPE` said.
 #[derive(Default)]
 struct Family<'a> {
@@ -73,7 +81,7 @@ struct Family<'a> {
 
 impl Parser {
     pub(super) fn new(interner: Interner, limits: Limits) -> Self {
-        Self { limits, interner, histograms: Vec::new(), by_name: HashMap::new(), round: 0 }
+        Self { limits, interner, histograms: Vec::new(), by_name: BySeries::default(), told: 0, round: 0 }
     }
 
     /// The readings of an answer, each series once: of two lines that say the same series the first counts. Values that
@@ -81,7 +89,7 @@ impl Parser {
     pub(super) fn parse(&mut self, answer: &[u8]) -> Result<Vec<Reading>, Malformed> {
         self.round += 1;
         self.interner.begin();
-        let mut readings = Vec::new();
+        let mut readings = Vec::with_capacity(self.told);
         let parsed = self.lines(answer, &mut readings);
         if parsed.is_ok() {
             self.observe(&mut readings);
@@ -89,12 +97,13 @@ impl Parser {
             if self.histograms.iter().any(|histogram| histogram.seen != self.round) {
                 self.forget();
             }
+            self.told = readings.len();
         }
         parsed.map(|()| readings)
     }
 
     fn lines(&mut self, answer: &[u8], readings: &mut Vec<Reading>) -> Result<(), Malformed> {
-        let mut family = Family::default();
+        let mut declared = Declared::default();
         let (mut start, mut number, mut values) = (0, 0, 0);
         while start < answer.len() {
             let end = memchr::memchr(b'\n', &answer[start..]).map_or(answer.len(), |at| start + at);
@@ -103,9 +112,10 @@ impl Parser {
             number += 1;
             let wrong = |problem: &str| Malformed { line: number, problem: problem.to_owned() };
             if let Some(comment) = line.strip_prefix(b"#") {
-                if let Some(next) = Family::read(comment) {
-                    family = next;
-                } else if comment.trim_ascii() == b"EOF" {
+                let comment = comment.trim_ascii_start();
+                if comment.starts_with(b"TYPE") {
+                    declared = self.declaration(comment).unwrap_or(declared);
+                } else if comment == b"EOF" {
                     return Ok(());
                 }
                 continue;
@@ -123,56 +133,91 @@ impl Parser {
                     ),
                 });
             }
-            let cut = end_of_series(line).ok_or_else(|| wrong("has no value"))?;
+            let expected = self.interner.expects(line);
+            let cut = expected.or_else(|| end_of_series(line)).ok_or_else(|| wrong("has no value"))?;
             if cut > self.limits.series_bytes {
                 return Err(wrong("names a series that is too long; raise max_series_bytes"));
             }
             let (text, rest) = line.split_at(cut);
             let value = rest.split(u8::is_ascii_whitespace).find(|piece| !piece.is_empty());
             let value = value.and_then(number_of).ok_or_else(|| wrong("has a value that is no number"))?;
-            self.line(text, value, &family, readings).map_err(|problem| wrong(&problem))?;
+            self.line(text, value, declared, readings).map_err(|problem| wrong(&problem))?;
         }
         Ok(())
+    }
+
+    /// A comment that declares a kind; `None` when it does not say which.
+    fn declaration<'a>(&mut self, comment: &'a [u8]) -> Option<Declared<'a>> {
+        let place = match self.interner.look(comment) {
+            Some((place, _)) => Some(place),
+            None => {
+                Family::read(comment)?;
+                self.interner.put(comment, Kind::Unknown, Role::Declaration)
+            }
+        };
+        Some(Declared { comment, place })
     }
 
     fn line(
         &mut self,
         text: &[u8],
         value: f64,
-        family: &Family<'_>,
+        declared: Declared<'_>,
         readings: &mut Vec<Reading>,
     ) -> Result<(), String> {
-        let name_end = text.iter().position(|b| matches!(b, b'{' | b' ' | b'\t')).unwrap_or(text.len());
-        let name = std::str::from_utf8(&text[..name_end]).map_err(|_| "is no UTF-8")?;
-        let kind = family.kind_of(name);
-        let known = match self.interner.look(text) {
+        let place = match self.interner.look(text) {
             Some((_, true)) => return Ok(()),
-            Some((known, false)) if known.kind == kind => Some(known.role.clone()),
-            _ => None,
+            Some((place, false)) => Some(place).filter(|place| self.still(*place, declared)),
+            None => None,
         };
-        let role = match known {
-            Some(role) => role,
-            None => self.learn(text, name, kind, family)?,
-        };
-        match role {
-            Role::None => {}
-            Role::Reading(series) => push(readings, &series, value),
-            Role::Bucket(at, le) => self.touch(at).buckets.push((le, value)),
-            Role::Part(series, at, part) => {
-                push(readings, &series, value);
-                let now = self.touch(at);
-                match part {
-                    Part::Sum => now.sum = Some(value),
-                    Part::Count => now.count = Some(value),
-                }
+        let learnt;
+        let role = match place {
+            Some(place) => &self.interner.at(place).role,
+            None => {
+                learnt = self.learn(text, declared)?;
+                &learnt
             }
+        };
+        let (at, part) = match role {
+            Role::None | Role::Declaration => return Ok(()),
+            Role::Reading(series) => {
+                push(readings, series, value);
+                return Ok(());
+            }
+            Role::Bucket(at, le) => (*at, Err(*le)),
+            Role::Part(series, at, part) => {
+                push(readings, series, value);
+                (*at, Ok(*part))
+            }
+        };
+        let now = self.touch(at);
+        match part {
+            Ok(Part::Sum) => now.sum = Some(value),
+            Ok(Part::Count) => now.count = Some(value),
+            Err(le) => now.buckets.push((le, value)),
         }
         Ok(())
     }
 
+    /// Whether what stands at this place is still declared as it was when it was learnt.
+    fn still(&mut self, place: usize, declared: Declared<'_>) -> bool {
+        let known = self.interner.at(place);
+        if declared.place.is_some() && known.declared == declared.place {
+            return true;
+        }
+        let name = name_of(known.text());
+        let same = name.is_ok_and(|name| declared.family().kind_of(name) == known.kind);
+        if same {
+            known.declared = declared.place;
+        }
+        same
+    }
+
     /// What a series that was not there before stands for.
-    fn learn(&mut self, text: &[u8], name: &str, kind: Kind, family: &Family<'_>) -> Result<Role, String> {
+    fn learn(&mut self, text: &[u8], declared: Declared<'_>) -> Result<Role, String> {
         let whole = std::str::from_utf8(text).map_err(|_| "is no UTF-8")?;
+        let (name, family) = (name_of(text)?, declared.family());
+        let kind = family.kind_of(name);
         let mut unescaped = Vec::new();
         let labels = labels_of(whole[name.len()..].trim(), self.limits.labels, &mut unescaped)?;
         if !is_name(name) {
@@ -201,7 +246,9 @@ impl Parser {
                 None => Role::Reading(series),
             }
         };
-        self.interner.put(text, kind, role.clone());
+        if let Some(place) = self.interner.put(text, kind, role.clone()) {
+            self.interner.at(place).declared = declared.place;
+        }
         Ok(role)
     }
 
@@ -278,6 +325,12 @@ impl Observed {
     }
 }
 
+impl<'a> Declared<'a> {
+    fn family(&self) -> Family<'a> {
+        Family::read(self.comment).unwrap_or_default()
+    }
+}
+
 impl<'a> Family<'a> {
     /// From a comment without its `#`.
     fn read(comment: &'a [u8]) -> Option<Self> {
@@ -328,6 +381,12 @@ fn quantile(q: f64, buckets: &[(f64, f64)]) -> Option<f64> {
         return Some(upper);
     }
     Some(lower + (upper - lower) * (rank - below) / (reached - below))
+}
+
+/// The metric's name at the start of a line.
+fn name_of(text: &[u8]) -> Result<&str, &'static str> {
+    let end = text.iter().position(|b| matches!(b, b'{' | b' ' | b'\t')).unwrap_or(text.len());
+    std::str::from_utf8(&text[..end]).map_err(|_| "is no UTF-8")
 }
 
 /// Where the series ends and its value begins.

@@ -16,7 +16,7 @@ use crate::http::{Client, Request};
 use crate::series::{Reading, Round};
 
 /// Answers longer than this are read off the async threads.
-const INLINE: usize = 64 << 10;
+const INLINE: usize = 256 << 10;
 
 /// `[[target]]`: one Prometheus endpoint.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
