@@ -97,8 +97,11 @@ struct Feed {
     known: BySeries<Known>,
     cleared_ms: i64,
     /// The newest values of targets that no frame was made of, because nobody was there.
-    unseen: BTreeMap<Arc<str>, (i64, Vec<(usize, f64)>)>,
+    unseen: BTreeMap<Arc<str>, Unseen>,
 }
+
+/// When, and the values by index.
+type Unseen = (i64, Vec<(usize, f64)>);
 
 #[derive(Debug)]
 struct Known {
