@@ -82,12 +82,21 @@ fn shield(command: &mut Command) {
 struct Hog(Child);
 
 impl Hog {
+    /// Returns when it has eaten all of it.
     fn new(group: &Group, bytes: u64) -> Self {
-        let eat = format!("{{ head -c {bytes} /dev/zero; exec sleep 600; }} | tail -c {bytes} > /dev/null");
+        let eat = format!(
+            "{{ head -c {bytes} /dev/zero; echo eaten >&2; exec sleep 600; }} | tail -c {bytes} > /dev/null"
+        );
         let mut command = group.command(Path::new("sh"));
         // A process group of its own, so that all of it can be ended.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        Self(command.args(["-c", &eat]).stdin(Stdio::null()).spawn().unwrap())
+        let mut child =
+            command.args(["-c", &eat]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        let hog = Self(child);
+        assert_eq!(said.trim(), "eaten");
+        hog
     }
 }
 
@@ -266,6 +275,11 @@ impl Stage {
         self.collector.json("/api/v2/tuning")["signals"]["memory.percent"]["value"].as_f64().unwrap_or(0.0)
     }
 
+    /// How often that was measured.
+    fn samples(&self) -> u64 {
+        self.collector.json("/api/v2/tuning")["signals"]["memory.percent"]["count"].as_u64().unwrap_or(0)
+    }
+
     fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
@@ -278,13 +292,13 @@ impl Stage {
     fn eat(&self, up_to: f64) -> (Vec<Hog>, f64) {
         let (mut hogs, mut worst) = (Vec::new(), self.percent());
         while self.percent() < up_to {
-            let before = self.percent();
-            let missing = (up_to + 2.0 - before).max(1.0) / 2.0 + 1.0;
+            let missing = (up_to + 2.0 - self.percent()).max(1.0) / 2.0 + 1.0;
             hogs.push(Hog::new(&self.group, (missing / 100.0 * self.group.limit as f64) as u64));
-            // Nothing more is eaten before this is seen: otherwise it would be too much.
-            self.until("it has eaten", |stage| stage.percent() > before + 0.6 * missing);
+            // Nothing more is eaten before this is measured; meanwhile the collector may have given some back.
+            let measured = self.samples() + 2;
+            self.until("it is measured", |stage| stage.samples() >= measured);
             worst = self.percent().max(worst);
-            assert!(hogs.len() < 40, "{worst} % with {} hogs", hogs.len());
+            assert!(hogs.len() < 60, "{worst} % with {} hogs", hogs.len());
         }
         (hogs, worst)
     }
