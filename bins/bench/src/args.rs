@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tidemill_shell::logs::Format;
+use tidemill_shell::entry::LogArgs;
 
 use crate::report::Reports;
 
@@ -15,12 +15,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// What is logged: error, warn, info, debug, trace, off, or directives such as info,hyper=warn
-    #[arg(long, global = true, default_value = "warn", env = "TIDEMILL_LOG", value_name = "LEVEL")]
-    pub log: String,
-    /// Logs as text, or as lines of JSON
-    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
-    pub log_format: Format,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// Neither progress nor report on the screen; files are written
     #[arg(long, short, global = true)]
     pub quiet: bool,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tidemill_shell::logs::Format;
+use tidemill_shell::entry::LogArgs;
 
 /// Collects market data from rate-limited APIs, continuously, without a refusal and without losing a row.
 #[derive(Debug, Parser)]
@@ -13,12 +13,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// What is logged: error, warn, info, debug, trace, off, or directives such as info,hyper=warn
-    #[arg(long, global = true, default_value = "warn", env = "TIDEMILL_LOG", value_name = "LEVEL")]
-    pub log: String,
-    /// Logs as text, or as lines of JSON
-    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
-    pub log_format: Format,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// The commands.

@@ -40,6 +40,7 @@ async fn server(reading: usize, deaf: usize, series: usize) -> Result<()> {
         views: Vec::new(),
         events: Events::new(1),
         metrics: Box::new(BTreeSet::new),
+        past: Box::new(|_| None),
     });
     let mut limits = Limits::default();
     limits.max_connections = reading + deaf + 10;

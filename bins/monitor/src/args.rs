@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use tidemill_shell::logs::Format;
+use tidemill_shell::entry::LogArgs;
 
 /// Watches a host and its services live, keeps their history, judges, alerts and tunes.
 #[derive(Debug, Parser)]
@@ -12,12 +12,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// What is logged: error, warn, info, debug, trace, off, or directives such as info,hyper=warn
-    #[arg(long, global = true, default_value = "warn", env = "TIDEMILL_LOG", value_name = "LEVEL")]
-    pub log: String,
-    /// Logs as text, or as lines of JSON
-    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
-    pub log_format: Format,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// The commands.

@@ -67,6 +67,9 @@ pub struct Monitor {
     pub interval: Duration,
     /// Watch this host; default true.
     pub host: bool,
+    /// What the network of this host can carry one way, in Mbit/s, for `system_network_percent`; default what its interfaces
+    /// say, which those of virtual machines often do not.
+    pub network_mbit: Option<u32>,
     /// Move the knobs of targets that have some; default true.
     pub auto_tuning: bool,
     /// Memory used, in percent, from which the host is poor; default 80.
@@ -95,6 +98,7 @@ impl Default for Monitor {
             token_env: None,
             interval: Duration::from_secs(10),
             host: true,
+            network_mbit: None,
             auto_tuning: true,
             memory_threshold: 80.0,
             cpu_threshold: 70.0,
@@ -154,6 +158,7 @@ impl Config {
         fault("monitor.events", (1..=100_000).contains(&m.events), || {
             format!("is {}; choose 1 to 100000", m.events)
         })?;
+        fault("monitor.network_mbit", m.network_mbit != Some(0), || "must be above 0".into())?;
         fault("monitor.answers_max_bytes", (1 << 20..=1 << 30).contains(&m.answers_max_bytes), || {
             format!("is {}; choose 1 MiB to 1 GiB", m.answers_max_bytes)
         })?;

@@ -1,12 +1,12 @@
 //! What every target said last, with the rates of its counters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde::Serialize;
 
 use crate::history::track::rate;
-use crate::series::{Kind, Round, Series};
+use crate::series::{BySeries, Kind, Reading, Round, Series};
 
 /// The last round of each target. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,8 @@ struct Seen {
     round: Option<Arc<Round>>,
     /// Of each reading; `None` for what is no counter, and for a counter that was not there before.
     rates: Vec<Option<f64>>,
-    totals: HashMap<Arc<Series>, (i64, f64)>,
+    /// The last round that had an answer: what its counters were.
+    answered: Option<Arc<Round>>,
 }
 
 /// A target as `/api/metrics/current` shows it.
@@ -68,19 +69,15 @@ impl Current {
     pub fn take(&self, round: &Arc<Round>) {
         let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
         let seen = targets.entry(Arc::clone(&round.target)).or_default();
-        let mut totals = HashMap::with_capacity(seen.totals.len());
-        let mut grown = |reading: &crate::series::Reading| {
-            if reading.series.kind != Kind::Counter {
-                return None;
-            }
-            let now = (round.at_ms, reading.value);
-            totals.insert(Arc::clone(&reading.series), now);
-            seen.totals.get(&reading.series).map(|then| rate(*then, now))
-        };
-        seen.rates = round.readings.iter().map(&mut grown).collect();
+        let mut before = Before::new(seen.answered.as_deref());
+        seen.rates.clear();
+        seen.rates.extend(round.readings.iter().map(|reading| {
+            let then = before.value(reading)?;
+            (reading.series.kind == Kind::Counter).then(|| rate(then, (round.at_ms, reading.value)))
+        }));
         // A round without an answer is not the end of a counter.
         if round.is_up() {
-            seen.totals = totals;
+            seen.answered = Some(Arc::clone(round));
         }
         seen.round = Some(Arc::clone(round));
     }
@@ -100,7 +97,7 @@ impl Current {
         let shown = |(name, seen): (&Arc<str>, &Seen)| {
             let round = seen.round.as_deref();
             let readings = round.filter(|_| values).map_or(&[][..], |round| &round.readings);
-            let value = |(reading, rate): (&crate::series::Reading, &Option<f64>)| Value {
+            let value = |(reading, rate): (&Reading, &Option<f64>)| Value {
                 series: Arc::clone(&reading.series),
                 value: reading.value,
                 rate: *rate,
@@ -123,6 +120,36 @@ impl Current {
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Arc<str>, Seen>> {
         self.targets.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a round said before, looked up in the order of the round that follows it: mostly the same.
+struct Before<'a> {
+    at_ms: i64,
+    readings: &'a [Reading],
+    next: usize,
+    /// Made when the order is another one.
+    places: Option<BySeries<usize>>,
+}
+
+impl<'a> Before<'a> {
+    fn new(round: Option<&'a Round>) -> Self {
+        let (at_ms, readings) = round.map_or((0, &[][..]), |round| (round.at_ms, &round.readings));
+        Self { at_ms, readings, next: 0, places: None }
+    }
+
+    /// When and what the same series was.
+    fn value(&mut self, reading: &Reading) -> Option<(i64, f64)> {
+        let expected = self.readings.get(self.next);
+        if !expected.is_some_and(|expected| Arc::ptr_eq(&expected.series, &reading.series)) {
+            let place = |(at, reading): (usize, &Reading)| (Arc::clone(&reading.series), at);
+            let all = self.readings;
+            let places = self.places.get_or_insert_with(|| all.iter().enumerate().map(place).collect());
+            self.next = *places.get(&reading.series)?;
+        }
+        let then = self.readings[self.next].value;
+        self.next += 1;
+        Some((self.at_ms, then))
     }
 }
 

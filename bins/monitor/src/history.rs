@@ -12,7 +12,6 @@ pub mod ring;
 pub mod tier;
 pub mod track;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +27,7 @@ pub(crate) use export::stamp;
 pub use query::{Answer, Answered, Question};
 pub use tier::Tier;
 
-use crate::series::{Kind, Reading, Round, Series};
+use crate::series::{BySeries, Kind, Reading, Round, Series};
 use disk::{Disk, Rows};
 use tier::Row;
 use track::{Closed, Span, Track};
@@ -52,7 +51,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Tracks {
-    places: HashMap<Arc<Series>, usize>,
+    places: BySeries<usize>,
     all: Vec<(Arc<Series>, Track)>,
     /// From when on a new series is whole: values and minutes.
     since: (i64, i64),
@@ -110,6 +109,7 @@ impl History {
         let up = own("up", if round.is_up() { 1.0 } else { 0.0 });
         let took = own("scrape_duration_seconds", round.took.as_secs_f64());
         let mut rows = Rows::default();
+        rows.raw.reserve(round.readings.len() + 2);
         let mut tracks = self.tracks();
         for reading in round.readings.iter().chain([&up, &took]) {
             match tracks.take(reading, round.at_ms, &self.shared.config) {

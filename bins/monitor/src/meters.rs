@@ -9,6 +9,8 @@ use tidemill_metrics::{Collected, Counter, Family, Gauge, Histogram, Registry};
 use crate::current::Current;
 use crate::history::History;
 use crate::series::{Kind, Round, Series};
+use crate::web::Hub;
+use crate::{alert, tune};
 
 /// What is counted of the monitor's work.
 #[derive(Clone, Debug)]
@@ -56,6 +58,51 @@ impl Meters {
         });
         let (rounds, seconds, up) = (Arc::new(rounds), Arc::new(seconds), Arc::new(up));
         Ok(Self { registry, rounds, seconds, up, missed })
+    }
+
+    /// Tells of alerts, of tuning and of who watches the page too, once they are there.
+    pub fn tell_of(&self, hub: &Hub, alerts: alert::Handle, tuning: tune::Handle) {
+        let hub = hub.clone();
+        self.registry.collect_from(move |out: &mut Collected<'_>| {
+            let name = |name: &str| format!("tidemill_monitor_{name}");
+            let live = hub.stats();
+            out.gauge(&name("live_clients"), "Pages that are open.", &[], live.open as f64)?;
+            for (what, help, value) in [
+                ("live_clients_total", "Pages that were opened.", live.clients),
+                ("live_refused_total", "Pages turned away at the bound.", live.refused),
+                ("live_frames_total", "Messages sent to pages.", live.frames),
+                ("live_left_out_total", "Values beyond the series of a page.", live.series_left_out),
+            ] {
+                out.counter(&name(what), help, &[], value as f64)?;
+            }
+            let counted = alerts.counted();
+            out.gauge(&name("alerts_active"), "Alerts that fire.", &[], counted.active as f64)?;
+            let help = "Notifications that were not delivered yet.";
+            out.gauge(&name("notifications_waiting"), help, &[], counted.waiting as f64)?;
+            for (what, help, value) in [
+                ("alerts_fired_total", "Alerts that fired.", counted.stats.fired),
+                ("alerts_resolved_total", "Alerts that were over.", counted.stats.resolved),
+                ("alerts_dropped_total", "Series and alerts beyond a bound.", counted.stats.dropped),
+                ("notifications_delivered_total", "Notifications delivered.", counted.delivered),
+            ] {
+                out.counter(&name(what), help, &[], value as f64)?;
+            }
+            for (kind, count) in alerts.errors() {
+                let help = "What went wrong in the monitor itself, by kind.";
+                out.counter(&name("errors_total"), help, &[("kind", kind)], count as f64)?;
+            }
+            for (target, steers, decisions) in tuning.counted() {
+                let help = "Whether the monitor moves the knobs of a target.";
+                let steers = f64::from(u8::from(steers));
+                out.gauge(&name("tuning_steers"), help, &[("target", target)], steers)?;
+                for (what, count) in decisions {
+                    let help = "Decisions about the knobs of a target, by what they did.";
+                    let labels = [("target", target), ("what", what)];
+                    out.counter(&name("tuning_decisions_total"), help, &labels, count as f64)?;
+                }
+            }
+            Ok(())
+        });
     }
 
     /// Counts a round.

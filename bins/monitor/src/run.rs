@@ -133,6 +133,7 @@ async fn serve(
         Logs::start(config, data, move |round| rounds.tell(round)).await.map_err(anyhow::Error::msg)?;
     let tuning = tuning(monitor, client, &alerts, env).await?;
     let parts = Parts { alerts: alerts.handle(), logs: logs.handle(), tuning: tuning.handle() };
+    monitor.meters.tell_of(&monitor.hub, parts.alerts.clone(), parts.tuning.clone());
     let router = router(monitor, started, parts, env)?;
     let ending = shutdown.clone();
     let until = async move { ending.draining().await };
@@ -254,12 +255,16 @@ fn router(
         .merge(alert::changes(parts.alerts.clone()))
         .merge(tune::changes(parts.tuning.clone()));
     let changing = serve::protect(changing, config.monitor.addr(), token.as_deref())?;
-    let history = monitor.history.clone();
+    let (history, past) = (monitor.history.clone(), monitor.history.clone());
     let page = Web {
         hub: monitor.hub.clone(),
         views: web::views(config),
         events: monitor.events.clone(),
         metrics: Box::new(move || history.metrics().into_iter().map(|(name, _)| name.to_string()).collect()),
+        past: Box::new(move |question| {
+            // The page asks again by itself, and is told then what is wrong.
+            past.ask(question).inspect_err(|error| tracing::debug!(%error, "the past cannot be read")).ok()
+        }),
     };
     let told = alert::router(parts.alerts).merge(logs::router(parts.logs)).merge(tune::router(parts.tuning));
     let router = api::router(api).merge(told).merge(changing).merge(web::router(page));

@@ -8,6 +8,7 @@ mod custom;
 mod exposition;
 mod host;
 mod intern;
+mod line;
 mod target;
 
 use std::sync::Arc;
@@ -29,6 +30,26 @@ use crate::http::Client;
 use crate::probe::Probes;
 use crate::series::Round;
 use intern::{Interner, Wanted};
+
+/// Reads the answers of one target as the monitor does, for those that want to know what that costs.
+#[derive(Debug)]
+pub struct Reader(exposition::Parser);
+
+impl Reader {
+    /// With the bounds of a target that sets none.
+    #[must_use]
+    pub fn new(target: &Target) -> Self {
+        Self(target.parser())
+    }
+
+    /// The readings of an answer.
+    ///
+    /// # Errors
+    /// The line that is wrong, and why.
+    pub fn read(&mut self, answer: &[u8]) -> anyhow::Result<Vec<crate::series::Reading>> {
+        self.0.parse(answer).map_err(|malformed| anyhow::anyhow!("{malformed}"))
+    }
+}
 
 /// Rounds that a listener may lag behind.
 const LAG: usize = 1024;
@@ -87,7 +108,7 @@ pub fn start(
         tasks.spawn(probe.run(rounds.clone()));
     }
     if config.monitor.host {
-        tasks.spawn(watch_host(default, rounds.clone()));
+        tasks.spawn(watch_host(default, config.monitor.network_mbit, rounds.clone()));
     }
     if !config.business.is_empty() {
         tasks.spawn(business::run(config.business.clone(), default, rounds.clone()));
@@ -102,7 +123,11 @@ pub(crate) fn ticks(interval: Duration) -> tokio::time::Interval {
     ticks
 }
 
-async fn watch_host(interval: Duration, rounds: Rounds) {
+async fn watch_host(interval: Duration, network_mbit: Option<u32>, rounds: Rounds) {
+    let link = match network_mbit {
+        Some(mbit) => Some(f64::from(mbit) * 125_000.0),
+        None => host::link_bytes_per_second(std::path::Path::new("/sys/class/net")),
+    };
     let target: Arc<str> = Arc::from("host");
     let mut interner = Interner::new(&target, Wanted::default(), 4096);
     let Ok(mut host) = tidemill_host::Host::new() else { return };
@@ -123,7 +148,7 @@ async fn watch_host(interval: Duration, rounds: Rounds) {
         host = back;
         interner.begin();
         let (error, readings) = match sample {
-            Ok(sample) => (None, host::readings(&sample, &mut interner)),
+            Ok(sample) => (None, host::readings(&sample, link, &mut interner)),
             Err(error) => (Some(error.to_string()), Vec::new()),
         };
         interner.end();

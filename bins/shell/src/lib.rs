@@ -28,6 +28,7 @@
 //! ```
 
 pub mod config;
+pub mod entry;
 pub mod exit;
 pub mod logs;
 pub mod progress;

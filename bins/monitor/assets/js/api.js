@@ -13,6 +13,9 @@ export class Failure extends Error {
   }
 }
 
+/** What is asked of a metric's past, as a key. */
+export const question = ({metric, target, labels}) => [metric, target || '', ...labels.map((pair) => pair.join('='))].join('\n');
+
 const address = (path, query) => {
   const url = new URL('api/' + path, document.baseURI);
   for (const [key, value] of Object.entries(query || {})) {

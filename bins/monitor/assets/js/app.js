@@ -1,6 +1,6 @@
 // The page: its views, the range of time, the keys, and what every view shares.
 
-import {get} from './api.js';
+import {get, question} from './api.js';
 import {charts} from './charts.js';
 import {empty, fill, h, icon, toast, typing} from './dom.js';
 import {ago, clock, day, show, span, unitOf} from './format.js';
@@ -33,6 +33,8 @@ function read() {
 
 function go(change) {
   Object.assign(place, change);
+  context.early = null;
+  context.since = Infinity;
   const q = new URLSearchParams();
   if (place.range !== '1h') q.set('range', place.range);
   if (place.target) q.set('target', place.target);
@@ -52,11 +54,26 @@ const context = {
     const to = live.state.paused ? live.state.pausedAt : Date.now() + live.state.skew;
     return {from: to - hours() * 3600e3, to, live: !live.state.paused};
   },
+  /** When the oldest value of the charts was, and what of the range is shown: a monitor that began a minute ago does not show 59 empty ones. */
+  since: Infinity,
+  began(at) { context.since = Math.min(context.since, at); },
+  shown() {
+    const r = context.range();
+    return r.live && context.since < Infinity ? {...r, from: Math.max(r.from, Math.min(context.since, r.to - 300e3))} : r;
+  },
   target: () => place.target,
   marks: () => marks,
   zoom: (from, to) => go({from: Math.round(from), to: Math.round(to)}),
   reset: () => place.from && go({from: 0, to: 0}),
 };
+
+/** What came with the views, until the charts have taken it or it is old. */
+function early(first) {
+  read();
+  if (!first || first.view !== place.view || place.range !== '1h' || place.target || place.from) return;
+  context.early = new Map(first.answers.map((one) => [question(one), one]));
+  setTimeout(() => { context.early = null; }, 3000);
+}
 
 // — the frame around the views
 
@@ -254,9 +271,11 @@ async function start() {
   });
   for (let wait = 300; ; wait = Math.min(wait * 2, 5000)) {
     try {
-      const answer = await get('views');
+      // With the past of the first view: the page's head has asked for exactly this before any script ran.
+      const answer = await get('views', {first: VIEWS[0]});
       described = answer.views;
       series.know(answer.known);
+      early(answer.first);
       break;
     } catch (error) {
       fill(main, empty('calm', error.message, error.advice));

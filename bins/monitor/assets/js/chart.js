@@ -1,6 +1,6 @@
 // One chart: its history as band and line, its thresholds and marks, and the values that arrive.
 
-import {get} from './api.js';
+import {get, question} from './api.js';
 import {fill, h, icon} from './dom.js';
 import {clock, day, parts, show, when} from './format.js';
 import * as series from './series.js';
@@ -24,8 +24,12 @@ function times(_, splits, __, ___, step) {
   });
 }
 
+/** A task of its own for each chart, so that the first is seen while the others are drawn. */
+let before = Promise.resolve();
+const turn = () => (before = before.then(() => new Promise((done) => setTimeout(done))));
+
 export class Chart {
-  /** `context`: {range() → {from, to, live}, target(), marks(), zoom(from, to), reset()}. */
+  /** `context`: {range(), shown() → {from, to, live}, began(), target(), marks(), zoom(from, to), reset()}. */
   constructor(spec, context) {
     this.spec = spec;
     this.context = context;
@@ -60,11 +64,15 @@ export class Chart {
     const {from, to} = this.context.range();
     const target = this.context.target();
     const points = Math.max(120, Math.min(1200, Math.round((this.plot.clientWidth || 480) * 0.8)));
-    const ask = async (line) => series.exists(line.metric) && get('metrics/history', {
-      metric: line.metric, hours: (to - from) / 3600e3, from_ms: Math.round(from), to_ms: Math.round(to), points,
-      target: target || line.target,
-      ...Object.fromEntries(Object.entries(line.labels || {}).filter(([, v]) => !Array.isArray(v)).map(([k, v]) => ['label.' + k, v])),
-    }, signal);
+    const ask = async (line) => {
+      if (!series.exists(line.metric)) return false;
+      const labels = Object.entries(line.labels || {}).filter(([, v]) => !Array.isArray(v));
+      const one = {metric: line.metric, target: target || line.target, labels};
+      return this.context.early?.get(question(one)) || get('metrics/history', {
+        metric: one.metric, hours: (to - from) / 3600e3, from_ms: Math.round(from), to_ms: Math.round(to), points, target: one.target,
+        ...Object.fromEntries(labels.map(([k, v]) => ['label.' + k, v])),
+      }, signal);
+    };
     // Several metrics that are added are asked for one by one.
     const below = async (line) => {
       const all = await Promise.all([line.over.metric].flat().map((metric) => ask({target: line.target, ...line.over, metric})));
@@ -74,6 +82,8 @@ export class Chart {
     try {
       const answers = await Promise.all(this.spec.lines.map((line) =>
         Promise.all([ask(line), line.over ? below(line) : null])));
+      await turn();
+      if (signal.aborted) return this.state;
       this.take(answers, target);
       this.state = this.curves.length ? 'drawn' : 'empty';
     } catch (error) {
@@ -146,6 +156,7 @@ export class Chart {
       curve.count = 1;
     }
     this.names();
+    if (this.x.length) this.context.began(this.x[0] * 1000);
     if (this.curves.length) this.build();
   }
 
@@ -251,7 +262,7 @@ export class Chart {
   draw() {
     if (!this.u) return;
     this.size();
-    const {from, to} = this.context.range();
+    const {from, to} = this.context.shown();
     this.u.batch(() => {
       this.u.setData(this.data(), false);
       this.u.setScale('x', {min: from / 1000, max: to / 1000});
@@ -262,7 +273,7 @@ export class Chart {
     this.u?.destroy();
     const palette = colors(), text = css('--muted'), grid = css('--grid'), unit = this.spec.unit;
     const font = '11px ' + css('--font');
-    const {from, to} = this.context.range();
+    const {from, to} = this.context.shown();
     const single = this.curves.length === 1;
     const all = [{}];
     const bands = [];
@@ -272,7 +283,7 @@ export class Chart {
         u.posToVal(b, 'x', true) - u.posToVal(a, 'x', true) > Math.max(3 * this.step, 3 * live.interval) / 1000);
       const edge = {stroke: alpha(color, 0), width: 0, points: {show: false}, show: shown, gaps};
       all.push({
-        label: curve.name, stroke: color, width: 1.6, show: shown, points: {show: false}, gaps,
+        label: curve.name, stroke: color, width: 1.6, show: shown, points: {show: () => this.x.length < 3, size: 4, fill: color}, gaps,
         fill: single ? (u) => {
           const shade = u.ctx.createLinearGradient(0, u.bbox.top, 0, u.bbox.top + u.bbox.height);
           shade.addColorStop(0, alpha(color, 0.22));

@@ -9,9 +9,15 @@ import * as series from './series.js';
 
 const show = (value, of) => shown(value, of.unit || unitOf(of.subject));
 const WAIT = {
-  system: ['No host is watched yet', 'The first values arrive within one interval. A node_exporter is shown here too: start the monitor with --target.'],
-  application: ['No application is watched yet', 'Start the monitor with --target http://127.0.0.1:9090/metrics, or name targets in its configuration.'],
+  system: ['No host is watched yet', 'The first values arrive within one interval. A node_exporter is shown here too: name it under [[target]] in the configuration.'],
+  application: ['No application is watched yet', 'Name whatever exposes metrics under [[target]] in the configuration, with its url: a collector, an exporter, your own program.'],
   business: ['No business metric yet', 'Name one under [[business]] in the configuration: any series of a target can be one.'],
+};
+
+/** The first chart is on the screen: how long that took since the address was entered is measured, once. */
+let seen = () => {
+  seen = () => {};
+  requestAnimationFrame(() => setTimeout(() => performance.measure?.('first-chart', {start: 0, end: performance.now()})));
 };
 
 /** A view into `main`; returns {leave, load, redraw}. */
@@ -57,7 +63,10 @@ export function charts(main, view, context) {
     if (chart.state === 'empty') chart.state = 'asked';
     const state = await chart.load();
     lead.find((tile) => tile.chart === chart)?.draw();
-    if (state === 'drawn') performance.measure?.('chart-' + chart.spec.id, {start: 0, end: performance.now()});
+    if (state === 'drawn') {
+      performance.measure?.('chart-' + chart.spec.id, {start: 0, end: performance.now()});
+      seen();
+    }
     settle();
   }
   // Those above the fold at once and without waiting for the observer.
@@ -140,14 +149,17 @@ class Tile {
     this.sub.textContent = same.length > 1 ? worst.name : 'peak ' + shown(peak, chart.spec.unit);
     const top = Math.max(peak, chart.spec.unit === 'percent' ? 10 : 0) || 1, n = mean.length;
     const stride = Math.max(1, Math.floor(n / 80));
-    let path = '';
+    let path = '', first = 0, last = 0;
     for (let i = 0; i < n; i += stride) {
       let v = null;
       for (let j = i; j < Math.min(n, i + stride); j++) if (high[j] != null && (v == null || high[j] > v)) v = high[j];
-      if (v != null) path += (path ? 'L' : 'M') + (100 * i / Math.max(1, n - 1)).toFixed(1) + ' ' + (27 - 25 * v / top).toFixed(1);
+      if (v == null) continue;
+      last = 100 * i / Math.max(1, n - 1);
+      if (!path) first = last;
+      path += (path ? 'L' : 'M') + last.toFixed(1) + ' ' + (27 - 25 * v / top).toFixed(1);
     }
     this.path.setAttribute('d', path);
-    this.area.setAttribute('d', path && path + 'L100 28L0 28Z');
+    this.area.setAttribute('d', path && path + 'L' + last.toFixed(1) + ' 28L' + first.toFixed(1) + ' 28Z');
   }
 }
 

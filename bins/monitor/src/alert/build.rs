@@ -133,6 +133,7 @@ impl Builder {
             wake,
             dirty: AtomicBool::new(true),
             delivered: AtomicU64::new(0),
+            counted: std::sync::Mutex::default(),
             errors: ERRORS.iter().map(|kind| (*kind, AtomicU64::new(0))).collect(),
         });
         // Now rather than at the first alert: a folder that cannot be written is told at the start.

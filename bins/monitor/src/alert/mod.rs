@@ -38,7 +38,7 @@ pub use outbox::{Notification, Outbox};
 pub use receiver::{ReceiverConfig, ReceiverKind, Secret};
 pub use router::{changes, router};
 pub use rule::{Fold, Kind, Rule, Worse};
-pub use service::{Alerts, Handle, Report};
+pub use service::{Alerts, Counted, Handle, Report};
 pub use severity::Severity;
 pub use silence::{Inhibit, NewSilence, Silence};
 pub use state::State;

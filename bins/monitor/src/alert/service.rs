@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -59,6 +59,7 @@ pub(super) struct Shared {
     pub(super) wake: BTreeMap<String, Arc<Notify>>,
     pub(super) dirty: AtomicBool,
     pub(super) delivered: AtomicU64,
+    pub(super) counted: std::sync::Mutex<Counted>,
     pub(super) errors: HashMap<&'static str, AtomicU64>,
 }
 
@@ -66,6 +67,19 @@ pub(super) struct Inner {
     pub(super) engine: Engine,
     pub(super) outbox: Outbox,
     pub(super) identity: String,
+}
+
+/// What `/metrics` tells of alerting, as of the last second.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Alerts that fire.
+    pub active: usize,
+    /// What the engine counted.
+    pub stats: super::Stats,
+    /// Notifications delivered in this run.
+    pub delivered: u64,
+    /// Notifications that wait.
+    pub waiting: usize,
 }
 
 /// How it ended.
@@ -112,6 +126,7 @@ pub(super) async fn hear(
                 if shared.dirty.swap(false, Ordering::Relaxed) || count.is_multiple_of(LEARNT_TICKS) {
                     shared.store_or_say(&mut inner).await;
                 }
+                shared.count(&inner);
             }
         }
     }
@@ -178,6 +193,16 @@ impl Shared {
         if let Some(count) = self.errors.get(kind).or_else(|| self.errors.get("other")) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn count(&self, inner: &Inner) {
+        let counted = Counted {
+            active: inner.engine.active().count(),
+            stats: inner.engine.stats().clone(),
+            delivered: self.delivered.load(Ordering::Relaxed),
+            waiting: inner.outbox.len(),
+        };
+        *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = counted;
     }
 
     /// What we know of ourselves.
@@ -249,11 +274,10 @@ impl Handle {
         was
     }
 
-    /// The alerts that fire, the last events and the counts, for `/metrics`.
-    pub async fn counts(&self) -> (usize, super::Stats, u64, usize) {
-        let inner = self.0.inner.lock().await;
-        let delivered = self.0.delivered.load(Ordering::Relaxed);
-        (inner.engine.active().count(), inner.engine.stats().clone(), delivered, inner.outbox.len())
+    /// What was counted until the last second, for `/metrics`: waits for nobody.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        self.0.counted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,6 +1,5 @@
 //! Questions about the past: which tier answers, and the answer thinned to as many points as a chart can show.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -9,7 +8,7 @@ use serde::Serialize;
 use super::History;
 use super::tier::{self, Tier, id_of};
 use super::track::{HOUR, MINUTE, Span, thinned};
-use crate::series::Series;
+use crate::series::{BySeries, Series};
 
 /// What is asked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -149,7 +148,7 @@ impl History {
         let stores = self.shared.disk.within(tier, range.0, range.1)?;
         let mut wanted: Vec<Arc<Series>> = tier::series_in(&stores)?.into_values().collect();
         wanted.retain(|series| question.wants(series));
-        let mut open: HashMap<Arc<Series>, Vec<Span>> = HashMap::new();
+        let mut open: BySeries<Vec<Span>> = BySeries::default();
         // What is not over, or not an hour yet, is in memory alone.
         for (series, track) in self.tracks().all.iter().filter(|(series, _)| question.wants(series)) {
             let tail = match tier {
@@ -169,7 +168,7 @@ impl History {
         let mut found = Found::new();
         for series in wanted {
             let mut totals: Vec<Span> = Vec::new();
-            tier::read(tier, &stores, range, Some(&id_of(&series)), |_, span| totals.push(span))?;
+            tier::read(tier, &stores, range, Some(id_of(&series).as_str()), |_, span| totals.push(span))?;
             let mut spans = match (tier, series.kind) {
                 (Tier::Raw, crate::series::Kind::Counter) => rates(&totals),
                 _ => totals,

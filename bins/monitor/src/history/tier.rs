@@ -19,7 +19,7 @@ use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, 
 use tidemill_storage::{Changes, Config as StoreConfig, ErrorKind, Partition, Scan, Store, TableSpec};
 
 use super::track::Span;
-use crate::series::{Kind, Series};
+use crate::series::{BySeries, Kind, Series};
 
 /// The tiers, from fine to coarse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +41,13 @@ pub struct Row {
     pub span: Span,
 }
 
+/// The id of a series as it stands on the disk: 13 letters and digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id([u8; 13]);
+
+/// Series whose ids are remembered of one store.
+const KNOWN: usize = 20_000;
+
 /// The table that says what ids stand for.
 pub const SERIES: &str = "series";
 
@@ -55,7 +62,10 @@ pub(super) struct Stores {
 #[derive(Debug)]
 struct Period {
     store: Store,
-    named: HashSet<String>,
+    /// What the store's table `series` explains.
+    named: HashSet<Id>,
+    /// Ids of series that were written since the start, so that they are not made again each time.
+    known: BySeries<Id>,
     dirty: bool,
 }
 
@@ -124,9 +134,21 @@ impl Tier {
     }
 }
 
-/// The id of a series: 13 letters and digits made of what it reads like, the same in every process.
+impl Id {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.as_bytes().try_into().ok().map(Self)
+    }
+}
+
+/// The id of a series, made of what it reads like: the same in every process.
 #[must_use]
-pub fn id_of(series: &Series) -> String {
+pub fn id_of(series: &Series) -> Id {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |text: &str| {
         for byte in text.bytes().chain([0xff]) {
@@ -142,9 +164,7 @@ pub fn id_of(series: &Series) -> String {
     // FNV's upper bits are the better ones; a last stir spreads them.
     hash ^= hash >> 32;
     hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (0..13)
-        .map(|at| char::from(b"0123456789abcdefghijklmnopqrstuv"[(hash >> (at * 5) & 31) as usize]))
-        .collect()
+    Id(std::array::from_fn(|at| b"0123456789abcdefghijklmnopqrstuv"[(hash >> (at * 5) & 31) as usize]))
 }
 
 impl Stores {
@@ -155,27 +175,39 @@ impl Stores {
     /// Keeps rows: they are durable when it returns.
     pub(super) fn commit(&mut self, rows: &[Row]) -> Result<()> {
         let mut periods: BTreeMap<String, Vec<&Row>> = BTreeMap::new();
-        for row in rows {
-            periods.entry(self.tier.period(row.span.start_ms)).or_default().push(row);
+        // All rows of a round have one time, so that its name is made once.
+        for rows in rows.chunk_by(|one, next| one.span.start_ms == next.span.start_ms) {
+            periods.entry(self.tier.period(rows[0].span.start_ms)).or_default().extend(rows);
         }
         for (name, rows) in periods {
             let tier = self.tier;
             let period = self.period(&name)?;
-            let ids: Vec<String> = rows.iter().map(|row| id_of(&row.series)).collect();
-            let fresh: Vec<(&str, &Series)> = ids
-                .iter()
-                .zip(&rows)
-                .filter(|(id, _)| !period.named.contains(*id))
-                .map(|(id, row)| (id.as_str(), &*row.series))
-                .collect();
+            let mut ids = Vec::with_capacity(rows.len());
+            let (mut fresh, mut unnamed) = (Vec::new(), Vec::new());
+            for row in &rows {
+                ids.push(match period.known.get(&row.series) {
+                    Some(id) => *id,
+                    None => {
+                        let id = id_of(&row.series);
+                        if !period.named.contains(&id) {
+                            unnamed.push((id, &*row.series));
+                        }
+                        fresh.push((Arc::clone(&row.series), id));
+                        id
+                    }
+                });
+            }
             let mut changes = Changes::new().upsert(tier.name(), batch(tier, &ids, &rows)?);
-            if !fresh.is_empty() {
-                changes = changes.upsert(SERIES, series_batch(&fresh)?);
+            if !unnamed.is_empty() {
+                changes = changes.upsert(SERIES, series_batch(&unnamed)?);
             }
             period.store.commit(changes).with_context(|| format!("cannot keep rows of {}", tier.name()))?;
             period.dirty = true;
-            let fresh: Vec<String> = fresh.into_iter().map(|(id, _)| id.to_owned()).collect();
-            period.named.extend(fresh);
+            if period.known.len() + fresh.len() > KNOWN {
+                period.known.clear();
+            }
+            period.named.extend(fresh.iter().map(|(_, id)| *id));
+            period.known.extend(fresh);
         }
         Ok(())
     }
@@ -243,9 +275,10 @@ impl Stores {
             for batch in store.scan(SERIES, &Scan::new())? {
                 named(&batch?, &mut named_ids);
             }
-            let named = named_ids.into_keys().collect();
+            let named = named_ids.keys().filter_map(|id| Id::read(id)).collect();
             // What a crash left in the journal is published with the next rows.
-            self.open.insert(name.to_owned(), Period { store, named, dirty: true });
+            let known = BySeries::default();
+            self.open.insert(name.to_owned(), Period { store, named, known, dirty: true });
         }
         self.open.get_mut(name).context("opened above")
     }
@@ -277,7 +310,7 @@ fn series_table() -> TableSpec {
     TableSpec::new(SERIES, Arc::new(Schema::new(fields.to_vec())), ["id"])
 }
 
-fn series_batch(fresh: &[(&str, &Series)]) -> Result<RecordBatch> {
+fn series_batch(fresh: &[(Id, &Series)]) -> Result<RecordBatch> {
     let labels = fresh.iter().map(|(_, series)| {
         let map: BTreeMap<&str, &str> =
             series.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
@@ -294,7 +327,7 @@ fn series_batch(fresh: &[(&str, &Series)]) -> Result<RecordBatch> {
         Kind::Unknown => "unknown",
     };
     let columns = vec![
-        text(&|at| fresh[at].0.to_owned()),
+        text(&|at| fresh[at].0.as_str().to_owned()),
         text(&|at| fresh[at].1.target.to_string()),
         text(&|at| fresh[at].1.name.to_string()),
         Arc::new(StringArray::from(labels)) as ArrayRef,
@@ -303,13 +336,15 @@ fn series_batch(fresh: &[(&str, &Series)]) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(series_table().schema, columns)?)
 }
 
-fn batch(tier: Tier, ids: &[String], rows: &[&Row]) -> Result<RecordBatch> {
+fn batch(tier: Tier, ids: &[Id], rows: &[&Row]) -> Result<RecordBatch> {
     let number = |of: fn(&Span) -> f64| {
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| of(&row.span)))) as ArrayRef
     };
     let ts = TimestampMillisecondArray::from_iter_values(rows.iter().map(|row| row.span.start_ms));
-    let mut columns: Vec<ArrayRef> =
-        vec![Arc::new(StringArray::from_iter_values(ids)), Arc::new(ts.with_timezone("UTC"))];
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(ids.iter().map(Id::as_str))),
+        Arc::new(ts.with_timezone("UTC")),
+    ];
     match tier {
         Tier::Raw => columns.push(number(|span| span.mean)),
         Tier::Minute | Tier::Hour => {

@@ -37,7 +37,7 @@ pub struct Target {
     /// How long one answer may take. Default 5 s.
     #[serde(default = "five_seconds", with = "humantime_serde")]
     pub timeout: Duration,
-    /// What rules can look at beside `cpu.percent`, `memory.percent`, `disk.wait_percent`, `response.ms`, `errors.percent`,
+    /// What rules can look at beside `cpu.percent`, `memory.percent`, `disk.wait_percent`, `network.percent`, `response.ms`, `errors.percent`,
     /// `cache.hit_percent`, `requests` and what the target itself tells. At most 100.
     #[serde(default)]
     pub signal: Vec<Signal>,

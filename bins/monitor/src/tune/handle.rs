@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::service::{Steered, now};
+use super::service::{DECISIONS, Steered, now};
 use super::view::knob;
 
 /// The way to tuning that runs. Clones share it.
@@ -23,6 +24,14 @@ impl Handle {
             targets.push(one.view(self.enabled).await);
         }
         json!({ "enabled": self.enabled, "targets": targets })
+    }
+
+    /// Of each target: its name, whether its knobs are moved, and how often what was decided, for `/metrics`.
+    pub fn counted(&self) -> impl Iterator<Item = (&str, bool, [(&'static str, u64); DECISIONS.len()])> {
+        self.steered.iter().map(|one| {
+            let of = |at: usize| (DECISIONS[at], one.counted.decisions[at].load(Ordering::Relaxed));
+            (one.target.name.as_str(), one.counted.steers.load(Ordering::Relaxed), std::array::from_fn(of))
+        })
     }
 
     /// A person sets knobs of a target, all of them or none.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as Short, PoisonError};
 use std::time::Duration;
 
@@ -73,7 +74,18 @@ pub(super) struct Steered {
     pub(super) inner: Mutex<Inner>,
     pub(super) file: PathBuf,
     pub(super) notify: Notify,
+    pub(super) counted: Counted,
 }
+
+/// What was decided about one target since the start, and whether its knobs are moved now.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) steers: AtomicBool,
+    pub(super) decisions: [AtomicU64; DECISIONS.len()],
+}
+
+/// What decisions are counted as.
+pub(super) const DECISIONS: [&str; 6] = ["changed", "tried", "undone", "by_hand", "emergency", "other"];
 
 #[derive(Debug, Default)]
 pub(super) struct Inner {
@@ -132,6 +144,7 @@ impl Tuning {
                 inner: Mutex::new(inner),
                 file,
                 notify: notify.clone(),
+                counted: Counted::default(),
             }));
         }
         let (stop, stopped) = watch::channel(false);
@@ -226,6 +239,7 @@ impl Steered {
         }
         // Two tuners at one knob would each take the other's turns for its own.
         let steers = enabled && inner.shown.enabled != Some(true);
+        self.counted.steers.store(steers, Ordering::Relaxed);
         if !steers {
             if let Some(mut steering) = inner.steering.take() {
                 steering.end(now());
@@ -304,6 +318,7 @@ impl Steered {
         }
         self.store(inner.saved()).await;
         for record in fresh {
+            self.counted.decisions[counted_as(&record.decision)].fetch_add(1, Ordering::Relaxed);
             let (name, severity) = kind_of(&record.decision);
             let summary = format!("{}: {}", self.target.name, record.words());
             tracing::info!(target_name = self.target.name, "{summary}");
@@ -365,6 +380,18 @@ impl Steered {
                 "its knobs could not be put back"
             );
         }
+    }
+}
+
+/// The place in [`DECISIONS`].
+fn counted_as(decision: &Decision) -> usize {
+    match decision {
+        Decision::Changed { by, .. } if by == "a person" => 3,
+        Decision::Changed { .. } => 0,
+        Decision::TrialBegan { .. } => 1,
+        Decision::Undone { .. } | Decision::TrialEnded { outcome: Outcome::Undone, .. } => 2,
+        Decision::EmergencyBegan { .. } => 4,
+        _ => 5,
     }
 }
 

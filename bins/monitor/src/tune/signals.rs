@@ -6,10 +6,11 @@ use super::config::Target;
 use crate::series::{Reading, Round};
 
 /// Metrics and the signals they are: of this host, and computed of a target.
-const OF_HOST: [(&str, &str); 3] = [
+const OF_HOST: [(&str, &str); 4] = [
     ("system_cpu_percent", "cpu.percent"),
     ("system_memory_percent", "memory.percent"),
     ("system_disk_wait_percent", "disk.wait_percent"),
+    ("system_network_percent", "network.percent"),
 ];
 const OF_TARGET: [(&str, &str); 4] = [
     ("response_ms", "response.ms"),

@@ -3,12 +3,12 @@
 //! Buckets of a histogram become quantiles of what was observed since the round before, as `histogram_quantile` would
 //! give them, and `NAME_mean`. Times that a target writes behind its values are ignored: it may lie about them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::intern::{Interner, Part, Role};
-use crate::series::{Kind, Reading, Series};
+use super::line::{end_of_series, is_name, labels_of, name_of, number_of};
+use crate::series::{BySeries, Kind, Reading, Series};
 
 /// The quantiles that buckets become, and their labels.
 pub const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.95, "0.95"), (0.99, "0.99")];
@@ -43,7 +43,9 @@ pub(super) struct Parser {
     limits: Limits,
     interner: Interner,
     histograms: Vec<Histogram>,
-    by_name: HashMap<Arc<Series>, usize>,
+    by_name: BySeries<usize>,
+    /// Readings of the last round, about as many as of the next.
+    told: usize,
     round: u64,
 }
 
@@ -64,6 +66,13 @@ struct Observed {
     count: Option<f64>,
 }
 
+/// The last `# TYPE`, read when that is needed.
+#[derive(Clone, Copy, Default)]
+struct Declared<'a> {
+    comment: &'a [u8],
+    place: Option<usize>,
+}
+
 /// What the last `# TYPE` said.
 #[derive(Default)]
 struct Family<'a> {
@@ -73,7 +82,7 @@ struct Family<'a> {
 
 impl Parser {
     pub(super) fn new(interner: Interner, limits: Limits) -> Self {
-        Self { limits, interner, histograms: Vec::new(), by_name: HashMap::new(), round: 0 }
+        Self { limits, interner, histograms: Vec::new(), by_name: BySeries::default(), told: 0, round: 0 }
     }
 
     /// The readings of an answer, each series once: of two lines that say the same series the first counts. Values that
@@ -81,7 +90,7 @@ impl Parser {
     pub(super) fn parse(&mut self, answer: &[u8]) -> Result<Vec<Reading>, Malformed> {
         self.round += 1;
         self.interner.begin();
-        let mut readings = Vec::new();
+        let mut readings = Vec::with_capacity(self.told);
         let parsed = self.lines(answer, &mut readings);
         if parsed.is_ok() {
             self.observe(&mut readings);
@@ -89,12 +98,13 @@ impl Parser {
             if self.histograms.iter().any(|histogram| histogram.seen != self.round) {
                 self.forget();
             }
+            self.told = readings.len();
         }
         parsed.map(|()| readings)
     }
 
     fn lines(&mut self, answer: &[u8], readings: &mut Vec<Reading>) -> Result<(), Malformed> {
-        let mut family = Family::default();
+        let mut declared = Declared::default();
         let (mut start, mut number, mut values) = (0, 0, 0);
         while start < answer.len() {
             let end = memchr::memchr(b'\n', &answer[start..]).map_or(answer.len(), |at| start + at);
@@ -103,9 +113,10 @@ impl Parser {
             number += 1;
             let wrong = |problem: &str| Malformed { line: number, problem: problem.to_owned() };
             if let Some(comment) = line.strip_prefix(b"#") {
-                if let Some(next) = Family::read(comment) {
-                    family = next;
-                } else if comment.trim_ascii() == b"EOF" {
+                let comment = comment.trim_ascii_start();
+                if comment.starts_with(b"TYPE") {
+                    declared = self.declaration(comment).unwrap_or(declared);
+                } else if comment == b"EOF" {
                     return Ok(());
                 }
                 continue;
@@ -123,56 +134,91 @@ impl Parser {
                     ),
                 });
             }
-            let cut = end_of_series(line).ok_or_else(|| wrong("has no value"))?;
+            let expected = self.interner.expects(line);
+            let cut = expected.or_else(|| end_of_series(line)).ok_or_else(|| wrong("has no value"))?;
             if cut > self.limits.series_bytes {
                 return Err(wrong("names a series that is too long; raise max_series_bytes"));
             }
             let (text, rest) = line.split_at(cut);
             let value = rest.split(u8::is_ascii_whitespace).find(|piece| !piece.is_empty());
             let value = value.and_then(number_of).ok_or_else(|| wrong("has a value that is no number"))?;
-            self.line(text, value, &family, readings).map_err(|problem| wrong(&problem))?;
+            self.line(text, value, declared, readings).map_err(|problem| wrong(&problem))?;
         }
         Ok(())
+    }
+
+    /// A comment that declares a kind; `None` when it does not say which.
+    fn declaration<'a>(&mut self, comment: &'a [u8]) -> Option<Declared<'a>> {
+        let place = match self.interner.look(comment) {
+            Some((place, _)) => Some(place),
+            None => {
+                Family::read(comment)?;
+                self.interner.put(comment, Kind::Unknown, Role::Declaration)
+            }
+        };
+        Some(Declared { comment, place })
     }
 
     fn line(
         &mut self,
         text: &[u8],
         value: f64,
-        family: &Family<'_>,
+        declared: Declared<'_>,
         readings: &mut Vec<Reading>,
     ) -> Result<(), String> {
-        let name_end = text.iter().position(|b| matches!(b, b'{' | b' ' | b'\t')).unwrap_or(text.len());
-        let name = std::str::from_utf8(&text[..name_end]).map_err(|_| "is no UTF-8")?;
-        let kind = family.kind_of(name);
-        let known = match self.interner.look(text) {
+        let place = match self.interner.look(text) {
             Some((_, true)) => return Ok(()),
-            Some((known, false)) if known.kind == kind => Some(known.role.clone()),
-            _ => None,
+            Some((place, false)) => Some(place).filter(|place| self.still(*place, declared)),
+            None => None,
         };
-        let role = match known {
-            Some(role) => role,
-            None => self.learn(text, name, kind, family)?,
-        };
-        match role {
-            Role::None => {}
-            Role::Reading(series) => push(readings, &series, value),
-            Role::Bucket(at, le) => self.touch(at).buckets.push((le, value)),
-            Role::Part(series, at, part) => {
-                push(readings, &series, value);
-                let now = self.touch(at);
-                match part {
-                    Part::Sum => now.sum = Some(value),
-                    Part::Count => now.count = Some(value),
-                }
+        let learnt;
+        let role = match place {
+            Some(place) => &self.interner.at(place).role,
+            None => {
+                learnt = self.learn(text, declared)?;
+                &learnt
             }
+        };
+        let (at, part) = match role {
+            Role::None | Role::Declaration => return Ok(()),
+            Role::Reading(series) => {
+                push(readings, series, value);
+                return Ok(());
+            }
+            Role::Bucket(at, le) => (*at, Err(*le)),
+            Role::Part(series, at, part) => {
+                push(readings, series, value);
+                (*at, Ok(*part))
+            }
+        };
+        let now = self.touch(at);
+        match part {
+            Ok(Part::Sum) => now.sum = Some(value),
+            Ok(Part::Count) => now.count = Some(value),
+            Err(le) => now.buckets.push((le, value)),
         }
         Ok(())
     }
 
+    /// Whether what stands at this place is still declared as it was when it was learnt.
+    fn still(&mut self, place: usize, declared: Declared<'_>) -> bool {
+        let known = self.interner.at(place);
+        if declared.place.is_some() && known.declared == declared.place {
+            return true;
+        }
+        let name = name_of(known.text());
+        let same = name.is_ok_and(|name| declared.family().kind_of(name) == known.kind);
+        if same {
+            known.declared = declared.place;
+        }
+        same
+    }
+
     /// What a series that was not there before stands for.
-    fn learn(&mut self, text: &[u8], name: &str, kind: Kind, family: &Family<'_>) -> Result<Role, String> {
+    fn learn(&mut self, text: &[u8], declared: Declared<'_>) -> Result<Role, String> {
         let whole = std::str::from_utf8(text).map_err(|_| "is no UTF-8")?;
+        let (name, family) = (name_of(text)?, declared.family());
+        let kind = family.kind_of(name);
         let mut unescaped = Vec::new();
         let labels = labels_of(whole[name.len()..].trim(), self.limits.labels, &mut unescaped)?;
         if !is_name(name) {
@@ -201,7 +247,9 @@ impl Parser {
                 None => Role::Reading(series),
             }
         };
-        self.interner.put(text, kind, role.clone());
+        if let Some(place) = self.interner.put(text, kind, role.clone()) {
+            self.interner.at(place).declared = declared.place;
+        }
         Ok(role)
     }
 
@@ -278,6 +326,12 @@ impl Observed {
     }
 }
 
+impl<'a> Declared<'a> {
+    fn family(&self) -> Family<'a> {
+        Family::read(self.comment).unwrap_or_default()
+    }
+}
+
 impl<'a> Family<'a> {
     /// From a comment without its `#`.
     fn read(comment: &'a [u8]) -> Option<Self> {
@@ -328,105 +382,6 @@ fn quantile(q: f64, buckets: &[(f64, f64)]) -> Option<f64> {
         return Some(upper);
     }
     Some(lower + (upper - lower) * (rank - below) / (reached - below))
-}
-
-/// Where the series ends and its value begins.
-fn end_of_series(line: &[u8]) -> Option<usize> {
-    let open = line.iter().position(|b| matches!(b, b'{' | b' ' | b'\t'))?;
-    if line[open] != b'{' {
-        return Some(open);
-    }
-    let (mut at, mut quoted) = (open + 1, false);
-    while let Some(byte) = line.get(at) {
-        match byte {
-            b'\\' if quoted => at += 1,
-            b'"' => quoted = !quoted,
-            b'}' if !quoted => return Some(at + 1),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-fn number_of(text: &[u8]) -> Option<f64> {
-    match text {
-        b"+Inf" | b"Inf" => Some(f64::INFINITY),
-        b"-Inf" => Some(f64::NEG_INFINITY),
-        _ => std::str::from_utf8(text).ok()?.parse().ok(),
-    }
-}
-
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
-}
-
-type Labels<'a> = Vec<(&'a str, std::borrow::Cow<'a, str>)>;
-
-/// The labels within braces, if there are braces; empty values are no labels.
-fn labels_of<'a>(text: &'a str, bound: usize, seen: &mut Vec<&'a str>) -> Result<Labels<'a>, String> {
-    let Some(inner) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
-        return Ok(Vec::new());
-    };
-    let mut labels = Labels::new();
-    let mut rest = inner.trim();
-    while !rest.is_empty() {
-        let (name, behind) = rest.split_once('=').ok_or("has a label without a value")?;
-        let name = name.trim();
-        if !is_name(name) {
-            return Err(format!("has a label {name:?}, which is no name"));
-        }
-        let quoted = behind.trim_start().strip_prefix('"').ok_or("has a label value without quotes")?;
-        let end = end_of_quotes(quoted).ok_or("has a label value that does not end")?;
-        let value = unescape(&quoted[..end]);
-        rest = quoted[end + 1..].trim_start();
-        rest = match rest.strip_prefix(',') {
-            Some(next) => next.trim_start(),
-            None if rest.is_empty() => rest,
-            None => return Err("has labels without a comma between them".into()),
-        };
-        if seen.contains(&name) {
-            return Err(format!("has the label {name:?} twice"));
-        }
-        seen.push(name);
-        if !value.is_empty() {
-            labels.push((name, value));
-        }
-        if seen.len() > bound {
-            return Err(format!("has more than {bound} labels"));
-        }
-    }
-    Ok(labels)
-}
-
-fn end_of_quotes(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    text.bytes().position(|byte| {
-        let ends = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        ends
-    })
-}
-
-fn unescape(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains('\\') {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (c, c == '\\') {
-            (_, true) => match chars.next() {
-                Some('n') => out.push('\n'),
-                Some(other) => out.push(other),
-                None => {}
-            },
-            (c, false) => out.push(c),
-        }
-    }
-    out.into()
 }
 
 #[cfg(test)]

@@ -134,6 +134,27 @@ proptest! {
         parser.parse(&bytes).ok();
     }
 
+    /// Lines that come, go, change their order, stand twice and are declared anew: who remembers the round before reads what
+    /// who does not reads.
+    #[test]
+    fn who_remembers_reads_the_same(rounds in prop::collection::vec(prop::collection::vec((0usize..6, 0usize..9), 0..14), 1..8)) {
+        let lines = ["# TYPE a counter", "# TYPE a gauge", "# TYPE b_total counter", "# TYPE", "# HELP a A.", "# TYPE a{} counter"];
+        let mut remembers = parser(Wanted::default());
+        for (nth, round) in rounds.iter().enumerate() {
+            let mut text = String::new();
+            for (comment, series) in round {
+                if nth % 2 == 0 || *comment > 2 {
+                    text += lines[*comment];
+                    text.push('\n');
+                }
+                let series = ["a", "a{l=\"1\"}", "a{l=\"2\"}", "b_total", "b_total{l=\"}\"}", "a{l=\"1\",m=\"x y\"}", "c", "ab", "a{}"][*series];
+                text += &format!("{series} {}\n", nth + comment);
+            }
+            let of = |parser: &mut Parser| parser.parse(text.as_bytes()).map(|readings| shown(&readings));
+            prop_assert_eq!(of(&mut remembers), of(&mut parser(Wanted::default())), "{}", text);
+        }
+    }
+
     /// What is written is read, whatever the values of the labels.
     #[test]
     fn labels_are_read_as_they_were_written(value in "[^\u{0}]{1,20}", number in -1e9f64..1e9) {

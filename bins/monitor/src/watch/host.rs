@@ -1,5 +1,6 @@
 //! This host as series: processor, memory, disks, network, mounts, and the monitor's own process.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidemill_host::{Mount, Sample};
@@ -7,13 +8,14 @@ use tidemill_host::{Mount, Sample};
 use super::intern::Interner;
 use crate::series::{Kind, Reading};
 
-/// What one sample says. Names begin with `system_`, of this process with `process_`; what is not known is left out.
-pub(super) fn readings(sample: &Sample, interner: &mut Interner) -> Vec<Reading> {
+/// What one sample says. Names begin with `system_`, of this process with `process_`; what is not known is left out. `link`
+/// is what the network can carry one way, in bytes a second.
+pub(super) fn readings(sample: &Sample, link: Option<f64>, interner: &mut Interner) -> Vec<Reading> {
     let mut out = Out { interner, readings: Vec::with_capacity(64) };
     processor(sample, &mut out);
     memory(sample, &mut out);
     disk(sample, &mut out);
-    network(sample, &mut out);
+    network(sample, link, &mut out);
     // Of several on one path the last is the one that is seen.
     for mount in sample.mounts.iter().rev() {
         of_mount(mount, &mut out);
@@ -88,7 +90,7 @@ fn disk(sample: &Sample, out: &mut Out<'_>) {
     out.gauge("system_disk_pressure_percent", disk.pressure_percent);
 }
 
-fn network(sample: &Sample, out: &mut Out<'_>) {
+fn network(sample: &Sample, link: Option<f64>, out: &mut Out<'_>) {
     let network = &sample.network;
     out.gauge("system_network_received_bytes_per_second", network.received_bytes_per_second);
     out.gauge("system_network_sent_bytes_per_second", network.sent_bytes_per_second);
@@ -96,6 +98,23 @@ fn network(sample: &Sample, out: &mut Out<'_>) {
     out.gauge("system_network_sent_packets_per_second", network.sent_packets_per_second);
     out.gauge("system_network_failed_packets_per_second", network.failed_packets_per_second);
     out.gauge("system_network_connections", network.connections.map(as_f64));
+    // A link carries as much each way: the busier way is what is full.
+    let busier =
+        network.received_bytes_per_second.into_iter().chain(network.sent_bytes_per_second).reduce(f64::max);
+    out.gauge("system_network_percent", link.zip(busier).map(|(link, busier)| 100.0 * busier / link));
+}
+
+/// Bytes a second that the interfaces below this folder (`/sys/class/net`) carry one way: those that are up, belong to a
+/// device and know their speed.
+pub(super) fn link_bytes_per_second(interfaces: &Path) -> Option<f64> {
+    let speed = |folder: PathBuf| -> Option<f64> {
+        let read = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
+        let up = read("operstate")?.trim() == "up" && folder.join("device").exists();
+        let mbit: f64 = read("speed")?.trim().parse().ok()?;
+        (up && mbit > 0.0).then_some(mbit * 125_000.0)
+    };
+    let all = std::fs::read_dir(interfaces).ok()?.flatten().filter_map(|entry| speed(entry.path()));
+    Some(all.sum::<f64>()).filter(|sum| *sum > 0.0)
 }
 
 fn of_mount(mount: &Mount, out: &mut Out<'_>) {
@@ -118,4 +137,46 @@ fn process(sample: &Sample, out: &mut Out<'_>) {
 
 fn as_f64(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::intern::Wanted;
+
+    #[test]
+    fn a_link_is_as_fast_as_the_interfaces_that_are_up() {
+        let net = tempfile::tempdir().unwrap();
+        let put = |name: &str, state: &str, speed: &str, device: bool| {
+            let folder = net.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("operstate"), state).unwrap();
+            std::fs::write(folder.join("speed"), speed).unwrap();
+            if device {
+                std::fs::create_dir(folder.join("device")).unwrap();
+            }
+        };
+        assert_eq!(link_bytes_per_second(net.path()), None, "nothing is known");
+        put("virtio", "up\n", "-1\n", true);
+        assert_eq!(link_bytes_per_second(net.path()), None, "it does not say");
+        put("eth0", "up\n", "1000\n", true);
+        put("eth1", "down\n", "1000\n", true);
+        put("bridge", "up\n", "10000\n", false);
+        assert_eq!(link_bytes_per_second(net.path()), Some(125e6));
+        assert_eq!(link_bytes_per_second(&net.path().join("none")), None);
+    }
+
+    #[test]
+    fn the_busier_way_is_what_is_full() {
+        let mut sample = Sample::default();
+        sample.network.received_bytes_per_second = Some(100e6);
+        sample.network.sent_bytes_per_second = Some(10e6);
+        let mut interner = Interner::new(&Arc::from("host"), Wanted::default(), 100);
+        let mut percent = |link| {
+            interner.begin();
+            let told = readings(&sample, link, &mut interner);
+            told.iter().find(|one| &*one.series.name == "system_network_percent").map(|one| one.value)
+        };
+        assert_eq!((percent(Some(125e6)), percent(None)), (Some(80.0), None));
+    }
 }

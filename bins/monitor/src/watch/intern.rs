@@ -1,4 +1,5 @@
-//! Series by what they read like, so that a round that says the same again allocates nothing.
+//! Series by what they read like, so that a round that says the same again allocates nothing and hashes nothing: what
+//! follows a line is first looked for where it followed it the last time.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +11,12 @@ use crate::series::{Kind, Series};
 pub(super) struct Interner {
     target: Arc<str>,
     wanted: Wanted,
-    known: HashMap<Box<[u8]>, Known>,
+    all: Vec<Known>,
+    places: HashMap<Arc<[u8]>, usize>,
+    /// Place of the one that was named last.
+    last: Option<usize>,
+    /// Place of what stood first.
+    first: usize,
     strings: HashSet<Arc<str>>,
     round: u64,
     bound: usize,
@@ -23,6 +29,11 @@ pub(super) struct Known {
     pub(super) kind: Kind,
     /// What is done with its value.
     pub(super) role: Role,
+    /// Place of the line that declared its kind, while that is known.
+    pub(super) declared: Option<usize>,
+    text: Arc<[u8]>,
+    /// Place of what followed it.
+    next: usize,
     seen: u64,
 }
 
@@ -37,6 +48,8 @@ pub(super) enum Role {
     Bucket(usize, f64),
     /// It is not wanted.
     None,
+    /// It is no value, but declares the kind of those that follow.
+    Declaration,
 }
 
 /// What a histogram consists of beside its buckets.
@@ -55,12 +68,21 @@ pub(super) struct Wanted {
     pub(super) drop: Vec<String>,
 }
 
+impl Known {
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 impl Interner {
     pub(super) fn new(target: &Arc<str>, wanted: Wanted, bound: usize) -> Self {
         Self {
             target: Arc::clone(target),
             wanted,
-            known: HashMap::new(),
+            all: Vec::new(),
+            places: HashMap::new(),
+            last: None,
+            first: 0,
             strings: HashSet::new(),
             round: 0,
             bound,
@@ -70,13 +92,23 @@ impl Interner {
     /// A new round: what is not seen in it is forgotten at its end.
     pub(super) fn begin(&mut self) {
         self.round += 1;
+        self.last = None;
     }
 
     /// Forgets what this round did not name.
     pub(super) fn end(&mut self) {
-        let (before, round) = (self.known.len(), self.round);
-        self.known.retain(|_, known| known.seen == round);
-        if self.known.len() < before {
+        let (before, round) = (self.all.len(), self.round);
+        if self.all.iter().all(|known| known.seen == round) {
+            return;
+        }
+        self.all.retain(|known| known.seen == round);
+        // Places have changed: what stands where, what follows what and what declared what is learnt anew.
+        self.places = self.all.iter().enumerate().map(|(at, known)| (Arc::clone(&known.text), at)).collect();
+        for (at, known) in self.all.iter_mut().enumerate() {
+            (known.next, known.declared) = (at + 1, None);
+        }
+        (self.first, self.last) = (0, None);
+        if self.all.len() < before {
             self.strings.retain(|text| Arc::strong_count(text) > 1);
         }
     }
@@ -85,22 +117,60 @@ impl Interner {
         self.wanted.wants(name)
     }
 
-    /// What `text` stands for, and whether it was named in this round already.
-    pub(super) fn look(&mut self, text: &[u8]) -> Option<(&Known, bool)> {
-        let round = self.round;
-        let known = self.known.get_mut(text)?;
-        let twice = known.seen == round;
-        known.seen = round;
-        Some((known, twice))
+    /// How many bytes of `line` are the text of a series that is expected there and known.
+    pub(super) fn expects(&self, line: &[u8]) -> Option<usize> {
+        let text = &*self.all.get(self.expected())?.text;
+        let behind = line.strip_prefix(text)?;
+        matches!(behind.first(), Some(b' ' | b'\t')).then_some(text.len())
     }
 
-    /// Remembers what `text` stands for; false when there is no room.
-    pub(super) fn put(&mut self, text: &[u8], kind: Kind, role: Role) -> bool {
-        if self.known.len() >= self.bound {
-            return false;
+    /// Where `text` stands, and whether it was named in this round already.
+    pub(super) fn look(&mut self, text: &[u8]) -> Option<(usize, bool)> {
+        let expected = self.expected();
+        let place = match self.all.get(expected) {
+            Some(known) if *known.text == *text => expected,
+            _ => *self.places.get(text)?,
+        };
+        let twice = self.all[place].seen == self.round;
+        self.name(place);
+        Some((place, twice))
+    }
+
+    /// What stands at a place.
+    pub(super) fn at(&mut self, place: usize) -> &mut Known {
+        &mut self.all[place]
+    }
+
+    /// Remembers what `text` stands for; its place, unless there is no room.
+    pub(super) fn put(&mut self, text: &[u8], kind: Kind, role: Role) -> Option<usize> {
+        let place = match self.places.get(text) {
+            Some(place) => *place,
+            None if self.all.len() >= self.bound => return None,
+            None => {
+                let (text, place) = (Arc::<[u8]>::from(text), self.all.len());
+                self.places.insert(Arc::clone(&text), place);
+                let (role, next) = (Role::None, place + 1);
+                self.all.push(Known { kind, role, declared: None, text, next, seen: 0 });
+                place
+            }
+        };
+        let known = &mut self.all[place];
+        (known.kind, known.role, known.declared) = (kind, role, None);
+        self.name(place);
+        Some(place)
+    }
+
+    fn expected(&self) -> usize {
+        self.last.map_or(self.first, |last| self.all[last].next)
+    }
+
+    fn name(&mut self, place: usize) {
+        self.all[place].seen = self.round;
+        match self.last.replace(place) {
+            Some(last) if last == place => {}
+            Some(last) => self.all[last].next = place,
+            None => self.first = place,
         }
-        self.known.insert(text.into(), Known { kind, role, seen: self.round });
-        true
     }
 
     /// A series with shared texts; labels are put in order.
@@ -109,7 +179,7 @@ impl Interner {
         let mut labels: Vec<_> =
             labels.iter().map(|(name, value)| (self.string(name), self.string(value))).collect();
         labels.sort();
-        Arc::new(Series { target: Arc::clone(&self.target), name, labels, kind })
+        Arc::new(Series::of(Arc::clone(&self.target), name, labels, kind))
     }
 
     /// The series of a name and labels that we make ourselves; `None` when it is not wanted, there is no room, or it was
@@ -128,8 +198,8 @@ impl Interner {
                 text.extend_from_slice(part.as_bytes());
             }
         }
-        if let Some((known, twice)) = self.look(&text) {
-            return match &known.role {
+        if let Some((place, twice)) = self.look(&text) {
+            return match &self.all[place].role {
                 Role::Reading(series) if !twice => Some(Arc::clone(series)),
                 _ => None,
             };
@@ -139,7 +209,7 @@ impl Interner {
             return None;
         }
         let series = self.series(name, labels, kind);
-        self.put(&text, kind, Role::Reading(Arc::clone(&series))).then_some(series)
+        self.put(&text, kind, Role::Reading(Arc::clone(&series))).map(|_| series)
     }
 
     fn string(&mut self, text: &str) -> Arc<str> {

@@ -16,7 +16,7 @@ use crate::http::{Client, Request};
 use crate::series::{Reading, Round};
 
 /// Answers longer than this are read off the async threads.
-const INLINE: usize = 64 << 10;
+const INLINE: usize = 256 << 10;
 
 /// `[[target]]`: one Prometheus endpoint.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -67,6 +67,15 @@ impl Default for Target {
 }
 
 impl Target {
+    pub(super) fn parser(&self) -> Parser {
+        let wanted = Wanted { keep: self.keep.clone(), drop: self.drop.clone() };
+        // Twice: between two rounds all of them may change their labels.
+        let interner = Interner::new(&Arc::from(self.name.as_str()), wanted, self.max_series * 2);
+        let limits =
+            Limits { series: self.max_series, labels: self.max_labels, series_bytes: self.max_series_bytes };
+        Parser::new(interner, limits)
+    }
+
     pub(crate) fn check(&self, path: &str) -> Result<(), Fault> {
         let at = |field: &str| format!("{path}.{field}");
         check_name(&at("name"), &self.name)?;
@@ -136,15 +145,7 @@ impl Asked {
         request.headers.push((ACCEPT, HeaderValue::from_static(accept)));
         let token = bearer(target.token_env.as_ref(), env).with_context(|| format!("target {name:?}"))?;
         request.headers.extend(token.map(|token| (AUTHORIZATION, token)));
-        let wanted = Wanted { keep: target.keep.clone(), drop: target.drop.clone() };
-        // Twice: between two rounds all of them may change their labels.
-        let interner = Interner::new(&name, wanted, target.max_series * 2);
-        let limits = Limits {
-            series: target.max_series,
-            labels: target.max_labels,
-            series_bytes: target.max_series_bytes,
-        };
-        Ok(Self { name, interval, client, request, parser: Some(Parser::new(interner, limits)) })
+        Ok(Self { name, interval, client, request, parser: Some(target.parser()) })
     }
 
     pub(super) async fn run(mut self, rounds: Rounds) {

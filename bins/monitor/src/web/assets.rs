@@ -47,6 +47,8 @@ const FILES: &[(&str, &str, &[u8])] = files! {
 #[derive(Debug)]
 pub struct Assets {
     files: Vec<Asset>,
+    /// Of all files: a part of their addresses in the page, so that a browser keeps them for good.
+    version: String,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,19 @@ impl Assets {
     /// Compresses them: once, a few milliseconds.
     #[must_use]
     pub fn new() -> Self {
-        Self { files: FILES.iter().map(|(name, kind, plain)| Asset::new(name, kind, plain)).collect() }
+        let page = |name: &str| name == "index.html";
+        let mut files: Vec<Asset> = FILES
+            .iter()
+            .filter(|(name, ..)| !page(name))
+            .map(|(name, kind, plain)| Asset::new(name, kind, Bytes::from_static(plain)))
+            .collect();
+        let tags: Vec<u8> = files.iter().flat_map(|asset| asset.tag.as_bytes().to_vec()).collect();
+        let version = digest(&tags);
+        for (name, kind, plain) in FILES.iter().filter(|(name, ..)| page(name)) {
+            let text = String::from_utf8_lossy(plain).replace("\"assets/", &format!("\"assets/{version}/"));
+            files.push(Asset::new(name, kind, Bytes::from(text)));
+        }
+        Self { files, version }
     }
 
     /// Names, in order.
@@ -79,8 +93,14 @@ impl Assets {
     /// The file of this name as this request wants it.
     #[must_use]
     pub fn answer(&self, name: &str, request: &HeaderMap) -> Response<Body> {
+        // A page of another version that is still open gets what there is.
+        let (version, name) = match name.split_once('/') {
+            Some((version, name)) if is_version(version) => (Some(version), name),
+            _ => (None, name),
+        };
+        let stays = version == Some(self.version.as_str());
         match self.files.iter().find(|asset| asset.name == name) {
-            Some(asset) => asset.answer(request),
+            Some(asset) => asset.answer(request, stays),
             None => {
                 let mut response = Response::new(Body::from("no such file\n"));
                 *response.status_mut() = StatusCode::NOT_FOUND;
@@ -97,28 +117,29 @@ impl Default for Assets {
 }
 
 impl Asset {
-    fn new(name: &'static str, kind: &'static str, plain: &'static [u8]) -> Self {
+    fn new(name: &'static str, kind: &'static str, plain: Bytes) -> Self {
         let ours = matches!(kind, CSS | JS) && !name.starts_with("uplot/");
-        let plain = match std::str::from_utf8(plain) {
+        let plain = match std::str::from_utf8(&plain) {
             Ok(text) if ours => Bytes::from(lean(text)),
-            _ => Bytes::from_static(plain),
+            _ => plain,
         };
         let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 3), Compression::best());
         // A vector takes everything; should it not, the file goes out as it is.
         let packed = encoder.write_all(&plain).and_then(|()| encoder.finish()).unwrap_or_default();
-        let digest = ring::digest::digest(&ring::digest::SHA256, &plain);
-        let tag: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         // Weak: the same tag stands for both encodings.
-        let tag = HeaderValue::from_str(&format!("W/\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        let tag = HeaderValue::from_str(&format!("W/\"{}\"", digest(&plain)))
+            .unwrap_or(HeaderValue::from_static("\"\""));
         Self { name, kind, plain, packed: packed.into(), tag }
     }
 
-    fn answer(&self, request: &HeaderMap) -> Response<Body> {
+    fn answer(&self, request: &HeaderMap, stays: bool) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.insert(ETAG, self.tag.clone());
-        // Asked for again each time, and answered 304: a new version of the program shows its own page at once.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // The page is asked for again each time, and answered 304: a new version of the program shows its own at once, and
+        // that one names its files by another version.
+        let kept = if stays { "max-age=31536000, immutable" } else { "no-cache" };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(kept));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         if fresh(request, &self.tag) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -141,6 +162,16 @@ fn lean(text: &str) -> String {
     let comment = |line: &&str| line.starts_with("//") || (line.starts_with("/*") && line.ends_with("*/"));
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !comment(line));
     lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// 16 letters and digits that stand for these bytes.
+fn digest(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_version(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether the browser has this version already.
@@ -203,6 +234,26 @@ mod tests {
         let refuses = asked(&[(ACCEPT_ENCODING, "gzip;q=0")]);
         assert!(!assets.answer("app.css", &refuses).headers().contains_key(CONTENT_ENCODING));
         assert_eq!(assets.answer("../Cargo.toml", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn the_page_names_its_files_by_their_version_and_only_those_are_kept_for_good() {
+        let assets = Assets::new();
+        let page = assets.files.iter().find(|asset| asset.name == "index.html").unwrap();
+        let text = std::str::from_utf8(&page.plain).unwrap();
+        let named = text.split("\"assets/").skip(1).map(|rest| rest.split('"').next().unwrap());
+        for name in named {
+            let answer = assets.answer(name, &HeaderMap::new());
+            assert_eq!(answer.status(), StatusCode::OK, "{name}");
+            assert!(answer.headers()[CACHE_CONTROL].to_str().unwrap().contains("immutable"), "{name}");
+        }
+        for name in ["js/app.js", "0123456789abcdef/js/app.js", "index.html"] {
+            let answer = assets.answer(name, &HeaderMap::new());
+            assert_eq!(
+                (answer.status(), &answer.headers()[CACHE_CONTROL]),
+                (StatusCode::OK, &"no-cache".parse().unwrap())
+            );
+        }
     }
 
     #[test]

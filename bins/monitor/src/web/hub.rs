@@ -4,7 +4,7 @@
 //! the newest round of each target, the last events. A client that does not read holds one frame and delays nobody;
 //! when it reads again it is sent the newest of each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::config::Config;
 use super::frame;
 use super::rate::Rate;
 use crate::event::Event;
-use crate::series::{Kind, Round, Series};
+use crate::series::{BySeries, Kind, Reading, Round, Series};
 
 /// Events that a client which was busy still gets.
 const EVENTS: usize = 64;
@@ -94,10 +94,14 @@ struct Newest {
 /// What the rounds leave behind: the index and the last total of each series.
 #[derive(Debug, Default)]
 struct Feed {
-    known: HashMap<Arc<Series>, Known>,
+    known: BySeries<Known>,
     cleared_ms: i64,
-    values: Vec<(usize, f64)>,
+    /// The newest values of targets that no frame was made of, because nobody was there.
+    unseen: BTreeMap<Arc<str>, Unseen>,
 }
+
+/// When, and the values by index.
+type Unseen = (i64, Vec<(usize, f64)>);
 
 #[derive(Debug)]
 struct Known {
@@ -172,11 +176,14 @@ impl Hub {
         let mut feed = self.shared.feed.lock().unwrap_or_else(PoisonError::into_inner);
         let feed = &mut *feed;
         let bound = self.shared.config.live_series;
-        let fresh = round.readings.iter().any(|reading| !feed.known.contains_key(&reading.series));
-        if fresh && feed.known.len() >= bound && round.at_ms - feed.cleared_ms >= 60_000 {
-            self.clear(feed, round.at_ms);
+        if feed.known.len() >= bound && round.at_ms - feed.cleared_ms >= 60_000 {
+            let fresh = |reading: &Reading| !feed.known.contains_key(&reading.series);
+            if round.readings.iter().any(fresh) {
+                self.clear(feed, round.at_ms);
+            }
         }
-        feed.values.clear();
+        let mut values = feed.unseen.remove(&round.target).map(|(_, values)| values).unwrap_or_default();
+        values.clear();
         let (mut added, mut left_out) = (Vec::new(), 0);
         for reading in &round.readings {
             let index = feed.known.len();
@@ -194,23 +201,42 @@ impl Hub {
                 Kind::Counter => known.rate.next(round.at_ms, reading.value),
                 _ => Some(reading.value),
             };
-            feed.values.extend(value.map(|value| (known.index, value)));
+            values.extend(value.map(|value| (known.index, value)));
         }
         self.shared.counts.series_left_out.fetch_add(left_out, Ordering::Relaxed);
         let series = match added.len() {
             0 => Vec::new(),
             count => frame::series(feed.known.len() - count, &added),
         };
-        let frames = frame::round(&round.target, round.at_ms, &feed.values);
+        if !series.is_empty() {
+            self.shared.state.send_modify(|state| state.series.extend(series));
+        }
+        if self.shared.clients.load(Ordering::Acquire) > 0 {
+            self.show(&round.target, round.at_ms, &values);
+        } else {
+            // A frame for nobody: it is made when somebody comes.
+            feed.unseen.insert(Arc::clone(&round.target), (round.at_ms, values));
+        }
+    }
+
+    /// Makes the frames of a target's newest values.
+    fn show(&self, target: &Arc<str>, at_ms: i64, values: &[(usize, f64)]) {
+        let frames = frame::round(target, at_ms, values);
         self.shared.state.send_modify(|state| {
-            state.series.extend(series);
-            state.rounds.retain(|newest| newest.target != round.target);
+            state.rounds.retain(|newest| newest.target != *target);
             for frame in frames {
                 state.sequence += 1;
-                let target = Arc::clone(&round.target);
-                state.rounds.push(Newest { target, sequence: state.sequence, frame });
+                state.rounds.push(Newest { target: Arc::clone(target), sequence: state.sequence, frame });
             }
         });
+    }
+
+    /// Somebody has come: what came while nobody was there is made into frames.
+    fn show_unseen(&self) {
+        let mut feed = self.shared.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (target, (at_ms, values)) in std::mem::take(&mut feed.unseen) {
+            self.show(&target, at_ms, &values);
+        }
     }
 
     /// Takes an event.
@@ -242,6 +268,7 @@ impl Hub {
             known.index = index;
             order.push(Arc::clone(series));
         }
+        feed.unseen.clear();
         let series = frame::series(0, &order);
         self.shared.state.send_modify(|state| {
             state.generation += 1;
@@ -262,6 +289,7 @@ impl Hub {
             return None;
         }
         self.shared.counts.clients.fetch_add(1, Ordering::Relaxed);
+        self.show_unseen();
         let hub = self.clone();
         Some(Guest { state: hub.shared.state.subscribe(), cursor: Cursor::default(), hub })
     }
@@ -269,6 +297,7 @@ impl Hub {
     /// What a client with this cursor is to be sent next.
     #[must_use]
     pub fn next(&self, cursor: &mut Cursor) -> Option<Bytes> {
+        self.show_unseen();
         cursor.next(&self.shared.state.borrow())
     }
 

@@ -3,6 +3,7 @@
 mod assets;
 mod config;
 mod events;
+mod first;
 mod frame;
 mod headers;
 mod hub;
@@ -19,5 +20,5 @@ pub use config::Config;
 pub use hub::{Cursor, Hub, Report, Stats};
 pub use openapi::DOCUMENT as OPENAPI;
 pub use prefix::within;
-pub use server::{Web, router};
+pub use server::{Past, Web, router};
 pub use views::{Chart, Limit, Line, Over, Severity, View, Words, defaults, views};

@@ -98,11 +98,17 @@ path = {log:?}
     }
 
     fn start(&self) -> Program {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidemill-monitor"))
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, env: &[(&str, &str)]) -> Program {
+        let program = std::env::var("TIDEMILL_TEST_MONITOR");
+        let mut child = Command::new(program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_tidemill-monitor")))
             .args(["run", "--config"])
             .arg(self.folder.join("monitor.toml"))
             // Variables of the tests are none of the program's.
             .env_clear()
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(self.folder.join("log")).unwrap())
             .spawn()
@@ -410,6 +416,70 @@ async fn a_real_browser_sees_every_view_and_values_that_move() {
     drop(program);
 }
 
+/// What the first chart shows comes with the views, in one round trip; and how long that takes, from the address entered to the
+/// frame after it was drawn: a measurement for a quiet machine, ten visits with an empty cache, ten of somebody who was there:
+///
+/// `TIDEMILL_TEST_FULL=1 cargo test --release -p tidemill-monitor --test it -- --nocapture first_chart`
+///
+/// `TIDEMILL_TEST_MONITOR` names another build of the program, to compare with.
+#[tokio::test]
+async fn the_first_chart_needs_one_round_trip_after_the_page() {
+    let full = std::env::var_os("TIDEMILL_TEST_FULL").is_some();
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut page) = Page::open(folder.path()).await else { return };
+    let monitor = Monitor::new(folder.path(), "");
+    let _program = monitor.start();
+    let (port, home) = (monitor.port, format!("http://127.0.0.1:{}/ops/", monitor.port));
+    let begun = Instant::now();
+    // There is something to draw.
+    while !tokio::task::spawn_blocking(move || body(port, "/ops/api/views?first=system"))
+        .await
+        .unwrap()
+        .contains("\"mean\":[")
+    {
+        assert!(begun.elapsed() < PATIENCE, "nothing was measured");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (visit, cold) in [("first", true), ("later", false)] {
+        let (mut drawn, mut seen, mut requests) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..if full { 10 } else { 1 } {
+            page.call("Page.navigate", json!({"url": "about:blank"})).await;
+            if cold {
+                page.call("Network.clearBrowserCache", json!({})).await;
+            }
+            page.call("Page.navigate", json!({"url": home})).await;
+            page.until("document.querySelector('#chart-cpu canvas') && true").await;
+            const FIRST: &str = "performance.getEntriesByType('measure').filter((m) => m.name.startsWith('chart-')).map((m) => m.duration).sort((a, b) => a - b)[0]";
+            drawn.push(page.until(FIRST).await.as_f64().unwrap());
+            if std::env::var_os("TIDEMILL_TEST_MONITOR").is_none() {
+                seen.push(
+                    page.until("performance.getEntriesByName('first-chart')[0]?.duration")
+                        .await
+                        .as_f64()
+                        .unwrap(),
+                );
+                let asked = "performance.getEntriesByType('resource').filter((r) => r.name.includes('metric=system_cpu_percent')).length";
+                assert_eq!(page.eval(asked).await, 0, "it came with the views");
+            }
+            let before = format!(
+                "performance.getEntriesByType('resource').filter((r) => r.responseEnd <= {FIRST}).length"
+            );
+            requests = page.eval(&before).await.as_u64().unwrap();
+        }
+        for (what, times) in [("drawn", &mut drawn), ("on the screen", &mut seen)] {
+            times.sort_by(f64::total_cmp);
+            let Some(median) = times.get(times.len() / 2) else { continue };
+            println!(
+                "{visit} visit: first chart {what} after {median:.0} ms ({:.0} to {:.0}), median of {}, {requests} requests before it",
+                times[0],
+                times[times.len() - 1],
+                times.len(),
+            );
+        }
+    }
+    page.must_be_content("all visits");
+}
+
 #[derive(Clone, Default)]
 struct Knob(Arc<Mutex<f64>>);
 
@@ -435,6 +505,51 @@ async fn knobs() -> (Knob, String) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
     (knob, url)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_browser_is_asked_for_the_token_once_and_a_wrong_one_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut page) = Page::open(folder.path()).await else { return };
+    let (knob, url) = knobs().await;
+    let target = format!(
+        "\n[[target]]\nname = \"plant\"\nurl = \"{url}/metrics\"\n\n[[tuning.target]]\nname = \"plant\"\nurl = {url:?}\ninterval = \"1s\"\n\n[tuning.target.tuner]\nbuiltin = false\n"
+    );
+    let monitor = Monitor::new(folder.path(), &target);
+    let file = folder.path().join("monitor.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("[monitor]", "[monitor]\ntoken_env = \"PAGE_TOKEN\"")).unwrap();
+    let _program = monitor.start_with(&[("PAGE_TOKEN", "open-sesame")]);
+    page.call("Page.navigate", json!({"url": format!("http://127.0.0.1:{}/ops/#/tuning", monitor.port)}))
+        .await;
+
+    let turn = async |page: &mut Page, value: &str| {
+        page.until("document.querySelector('.knob button') && true").await;
+        page.eval("document.querySelector('.knob button').click()").await;
+        page.until("document.querySelector('dialog[open] input[name=value]') && true").await;
+        page.eval(&format!("({TYPE})(document.querySelector('input[name=value]'), '{value}')")).await;
+        page.eval("document.querySelector('dialog button[type=submit]').click()").await;
+    };
+    const TOKEN: &str = "document.querySelector('dialog[open] input[name=token]')";
+    let give = async |page: &mut Page, token: &str| {
+        page.until(&format!("{TOKEN} && {TOKEN}.value === ''")).await;
+        page.eval(&format!("({TYPE})({TOKEN}, '{token}')")).await;
+        page.eval(&format!("{TOKEN}.closest('dialog').querySelector('button[type=submit]').click()")).await;
+    };
+    turn(&mut page, "12").await;
+    page.until(&format!("{TOKEN}?.type === 'password'")).await;
+    page.picture("token").await;
+    give(&mut page, "wrong").await;
+    give(&mut page, "open-sesame").await;
+    page.until("document.querySelector('.knob header b')?.textContent === '12'").await;
+    assert_eq!(*knob.0.lock().unwrap(), 12.0);
+    // From now on it is known, until the tab is closed; it stands in no address.
+    turn(&mut page, "10").await;
+    page.until("document.querySelector('.knob header b')?.textContent === '10'").await;
+    assert_eq!(page.eval(&format!("{TOKEN} === null && !location.href.includes('sesame')")).await, true);
+    // That it was refused is all there is to complain of.
+    page.complaints.retain(|one| !one.contains("401"));
+    page.must_be_content("the token");
 }
 
 const TYPE: &str =

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::running::{Monitor, Server, configured};
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/prometheus")
 }
@@ -65,12 +67,7 @@ fn named(prefix: &str) -> BTreeSet<String> {
 #[test]
 fn every_metric_of_the_collector_exists() {
     let mut sources = String::new();
-    for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/src")).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "rs") {
-            sources.push_str(&std::fs::read_to_string(path).unwrap());
-        }
-    }
+    crate::grafana::sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../collector/src"), &mut sources);
     let names = named("tidemill_");
     assert!(names.len() >= 10, "{names:?}");
     for name in names {
@@ -78,6 +75,65 @@ fn every_metric_of_the_collector_exists() {
         let bare = bare.strip_suffix("_bucket").unwrap_or(bare);
         assert!(sources.contains(&format!("\"{bare}\"")), "the collector exposes no {name}");
     }
+}
+
+#[test]
+fn what_the_monitor_tells_of_itself_is_sound() {
+    use std::io::Write as _;
+    let plant = Server::text(|_| "plant_heat 1\n".to_owned());
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(
+        "config_version = 1\n[monitor]\ninterval = \"1s\"\n[[target]]\nname = \"plant\"\nurl = \"{url}/metrics\"\n\
+         [[tuning.target]]\nname = \"plant\"\nurl = \"{url}\"\ninterval = \"1s\"\n\
+         [[alert.rule]]\nname = \"hot\"\nmetric = \"plant_heat\"\nabove = 0.5\nseverity = \"warning\"\n",
+        url = plant.url
+    );
+    let monitor = Monitor::start(dir.path(), &["--config", &configured(dir.path(), &config)], &[]);
+    let begin = Instant::now();
+    let text = loop {
+        let text = monitor.get("/metrics").1;
+        let fired = text.lines().find_map(|line| line.strip_prefix("tidemill_monitor_alerts_fired_total "));
+        if fired.is_some_and(|fired| fired != "0") {
+            break text;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    for name in [
+        "alerts_active ",
+        "alerts_resolved_total ",
+        "alerts_dropped_total ",
+        "notifications_delivered_total ",
+        "notifications_waiting ",
+        "errors_total{kind=\"tuning\"} ",
+        "live_clients 0",
+        "live_clients_total 0",
+        "live_refused_total 0",
+        "live_frames_total 0",
+        "live_left_out_total 0",
+        "tuning_steers{target=\"plant\"} ",
+        "tuning_decisions_total{target=\"plant\",what=\"undone\"} 0",
+    ] {
+        assert!(text.contains(&format!("\ntidemill_monitor_{name}")), "no {name} in {text}");
+    }
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut checking = match started {
+        Ok(checking) => checking,
+        Err(error) => return skipped("promtool", &error),
+    };
+    // What it measures of this host has names of its own, which others test.
+    let own: String = text
+        .lines()
+        .filter(|line| line.contains("tidemill_monitor_"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    checking.stdin.take().unwrap().write_all(own.as_bytes()).unwrap();
+    let ended = checking.wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 #[test]

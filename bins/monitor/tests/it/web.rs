@@ -19,6 +19,7 @@ pub(crate) fn router(hub: &Hub, events: &Events) -> axum::Router {
         views: web::defaults(),
         events: events.clone(),
         metrics: Box::new(|| ["system_cpu_percent".to_owned()].into()),
+        past: Box::new(|_| None),
     })
 }
 
