@@ -73,12 +73,6 @@ impl Quota {
         }
     }
 
-    /// Whether `units` more may be sent, where the window alone holds.
-    #[inline]
-    pub(crate) fn has_room(&mut self, now: u64, units: u32, capacity: u32) -> bool {
-        self.window.has_room(now, units, capacity)
-    }
-
     /// [`take`](Self::take) where the window alone holds.
     #[inline]
     pub(crate) fn take_plainly(&mut self, now: u64, units: u32, plain: &Plain) {

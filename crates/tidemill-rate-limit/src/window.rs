@@ -93,12 +93,6 @@ impl Window {
         When::ON_RESPONSE
     }
 
-    /// Whether `units` more may be taken now.
-    #[inline]
-    pub(crate) fn has_room(&mut self, now: u64, units: u32, capacity: u32) -> bool {
-        self.used(now) <= room(units, capacity)
-    }
-
     /// Holds `units` until they are released or given back.
     #[inline]
     pub(crate) fn take(&mut self, units: u32) {
@@ -256,7 +250,7 @@ impl Window {
 /// How much may be out already where `units` more are wanted. A capacity that was learned to be smaller than one cost
 /// needs the whole window.
 #[inline]
-fn room(units: u32, capacity: u32) -> u64 {
+pub(crate) fn room(units: u32, capacity: u32) -> u64 {
     u64::from(capacity.saturating_sub(units))
 }
 
