@@ -6,6 +6,7 @@ mod past;
 mod process;
 mod tenancy;
 
+pub(crate) use config::URL_ENV;
 pub use config::{Config, Kind};
 pub use counts::Counts;
 pub use past::Past;

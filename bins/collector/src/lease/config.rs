@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Where the connection string stands when nobody says where; no field of the configuration.
+pub(crate) const URL_ENV: &str = "TIDEMILL_LEASE_URL";
+
 /// `[lease]`: set where several collectors have the same keys. One of them at a time spends a provider's quota, for the
 /// length of a pass; the others wait.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -28,7 +31,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let url_env = "TIDEMILL_LEASE_URL".into();
+        let url_env = URL_ENV.into();
         Self { store: Kind::None, path: None, url_env, tls_roots: None, term: Duration::from_secs(30) }
     }
 }
