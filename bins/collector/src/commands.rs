@@ -20,6 +20,7 @@ use tidemill_shell::signals::Shutdown;
 use crate::args::{Cli, Command, Configured};
 use crate::collector::Place;
 use crate::config::Config;
+use crate::lease;
 
 /// What a command may know of the process it runs in.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ fn load(
     surroundings: &Surroundings,
 ) -> Result<Loaded<Config>, Failure> {
     let mut sources = Sources::new(surroundings.env.clone());
-    sources.not_fields = vec!["TIDEMILL_LOG"];
+    sources.not_fields = vec!["TIDEMILL_LOG", lease::URL_ENV];
     if let Some(file) = &configured.config {
         sources = sources.file(file);
     }

@@ -6,6 +6,7 @@ mod past;
 mod process;
 mod tenancy;
 
+pub(crate) use config::URL_ENV;
 pub use config::{Config, Kind};
 pub use counts::Counts;
 pub use past::Past;
@@ -40,8 +41,10 @@ pub async fn open(
             let url = env(name).with_context(|| {
                 format!("environment variable {name} is not set; lease.url_env asks for it")
             })?;
-            let connected = Postgres::connect(&url, PostgresConfig::default()).await;
-            Arc::new(connected.with_context(|| format!("cannot reach the leases that {name} names"))?)
+            let tls_roots = config.tls_roots.as_deref().map(|roots| base.join(roots));
+            let reached = PostgresConfig { tls_roots, ..PostgresConfig::default() };
+            let connected = Postgres::connect(&url, reached).await;
+            Arc::new(connected.with_context(|| format!("[lease]: cannot use the store that {name} names"))?)
         }
     };
     let owner = Owner::try_new(Process::this().to_string())?;

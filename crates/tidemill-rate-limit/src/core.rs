@@ -285,7 +285,7 @@ impl Core {
         if let Some(rule) = self.rules.get_mut(limit) {
             rule.declare(requests.max(1));
             self.denied = None;
-            let all = self.keys.iter_mut().flat_map(|key| &mut key.quotas).chain(&mut self.shared);
+            let all = self.keys.iter_mut().flat_map(|key| key.quotas.iter_mut()).chain(&mut self.shared);
             for quota in all.filter(|quota| quota.rule == limit) {
                 quota.resized(&self.rules[limit]);
             }
@@ -369,7 +369,7 @@ impl Core {
     /// A limit may have become another, or its spacing stricter.
     fn respace(&mut self) {
         self.simplify();
-        for quota in self.keys.iter_mut().flat_map(|key| &mut key.quotas).chain(&mut self.shared) {
+        for quota in self.keys.iter_mut().flat_map(|key| key.quotas.iter_mut()).chain(&mut self.shared) {
             quota.respaced(&self.rules[quota.rule]);
         }
     }

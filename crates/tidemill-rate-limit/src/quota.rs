@@ -12,17 +12,18 @@ pub(crate) struct Told {
     pub(crate) ends: u64,
 }
 
-/// The state of one limit in one scope.
+/// The state of one limit in one scope. What a plain limit needs comes first and fits a cache line.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Quota {
-    /// Which limit of the configuration this is.
-    pub(crate) rule: usize,
     window: Window,
+    pace: Pace,
     /// Kept only while the spacing is strict.
     strict: Option<Box<Window>>,
-    pace: Pace,
     clean: u64,
     clean_since: u64,
+    /// Which limit of the configuration this is.
+    pub(crate) rule: usize,
 }
 
 impl Quota {
@@ -30,7 +31,7 @@ impl Quota {
     pub(crate) fn new(rule: usize, learner: &Learner, first: u64) -> Self {
         let window = Window::new(learner.declared(), learner.cooling());
         let pace = Pace::starting(first);
-        let mut quota = Self { rule, window, strict: None, pace, clean: 0, clean_since: 0 };
+        let mut quota = Self { window, pace, strict: None, clean: 0, clean_since: 0, rule };
         quota.respaced(learner);
         quota
     }
@@ -70,12 +71,6 @@ impl Quota {
                 None => window,
             },
         }
-    }
-
-    /// Whether `units` more may be sent, where the window alone holds.
-    #[inline]
-    pub(crate) fn has_room(&mut self, now: u64, units: u32, capacity: u32) -> bool {
-        self.window.has_room(now, units, capacity)
     }
 
     /// [`take`](Self::take) where the window alone holds.

@@ -50,7 +50,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use http::Response;
+use http::{HeaderMap, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -165,12 +165,19 @@ where
 /// The usual reading of an answer at `now`: its status, `Retry-After` and the quota headers; no answer is
 /// [`Outcome::Unanswered`].
 pub fn read_http<B>(response: Option<&Response<B>>, now: SystemTime) -> (Outcome, Hints) {
-    let Some(response) = response else { return (Outcome::Unanswered, Hints::default()) };
+    match response {
+        Some(response) => read_parts(response.status(), response.headers(), now),
+        None => (Outcome::Unanswered, Hints::default()),
+    }
+}
+
+/// [`read_http`] for clients with a response type of their own, such as reqwest.
+pub fn read_parts(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> (Outcome, Hints) {
     let mut reader = Reader::new(now);
-    for (name, value) in response.headers() {
+    for (name, value) in headers {
         if let Ok(value) = value.to_str() {
             reader.header(name.as_str(), value);
         }
     }
-    (Outcome::from_status(response.status().as_u16(), reader.retry_after()), reader.hints())
+    (Outcome::from_status(status.as_u16(), reader.retry_after()), reader.hints())
 }

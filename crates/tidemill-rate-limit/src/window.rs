@@ -42,12 +42,14 @@ pub(crate) struct Window {
     last: u64,
     /// A ring, soonest first.
     ring: Box<[Cooling]>,
+    /// The units of the first entry, so that a key with one request out is freed without a look at its ring.
+    next_units: u32,
     /// Where the first entry lies, and where the next one will.
-    head: u32,
-    tail: u32,
-    len: u32,
-    /// A power of two less one: times are rounded up to multiples of it.
-    grain_mask: u64,
+    head: u16,
+    tail: u16,
+    len: u16,
+    /// Times are rounded up to multiples of two to the power of this.
+    grain_bits: u8,
 }
 
 impl Window {
@@ -56,10 +58,11 @@ impl Window {
         let exact = u64::from(capacity) <= ENTRIES;
         // The power of two above, so that a span has at most as many grains as there are entries, and at least half.
         let grain = if exact { 1 } else { (span / ENTRIES).max(1).next_power_of_two() };
+        let grain_bits = grain.trailing_zeros() as u8;
         // In grains, one more at each end of the span.
         let entries = if exact { u64::from(capacity).max(2) } else { ENTRIES + 2 };
         let ring = vec![Cooling::default(); entries as usize].into_boxed_slice();
-        Self { used: 0, next: u64::MAX, last: 0, ring, head: 0, tail: 0, len: 0, grain_mask: grain - 1 }
+        Self { used: 0, next: u64::MAX, last: 0, ring, next_units: 0, head: 0, tail: 0, len: 0, grain_bits }
     }
 
     /// The same units with room for another capacity.
@@ -90,12 +93,6 @@ impl Window {
         When::ON_RESPONSE
     }
 
-    /// Whether `units` more may be taken now.
-    #[inline]
-    pub(crate) fn has_room(&mut self, now: u64, units: u32, capacity: u32) -> bool {
-        self.used(now) <= room(units, capacity)
-    }
-
     /// Holds `units` until they are released or given back.
     #[inline]
     pub(crate) fn take(&mut self, units: u32) {
@@ -110,15 +107,18 @@ impl Window {
     /// Lets held units cool until `free_at`.
     #[inline]
     pub(crate) fn release(&mut self, free_at: u64, units: u32) {
-        let free_at = free_at.saturating_add(self.grain_mask) & !self.grain_mask;
+        let grain_mask = (1u64 << self.grain_bits) - 1;
+        let free_at = free_at.saturating_add(grain_mask) & !grain_mask;
         if free_at <= self.last || self.len as usize == self.ring.len() {
             return self.merge(free_at, units);
         }
         self.ring[self.tail as usize] = Cooling { free_at, units };
         self.tail = self.after(self.tail);
-        self.len += 1;
         self.last = free_at;
-        self.next = self.next.min(free_at);
+        if self.len == 0 {
+            (self.next, self.next_units) = (free_at, units);
+        }
+        self.len += 1;
     }
 
     /// In the same grain as the latest of all, as nearly always in a large window; or one of the rarer cases.
@@ -128,6 +128,9 @@ impl Window {
             let end = if self.tail == 0 { self.ring.len() } else { self.tail as usize } - 1;
             if let Some(sum) = self.ring[end].units.checked_add(units) {
                 self.ring[end].units = sum;
+                if self.len == 1 {
+                    self.next_units = sum;
+                }
                 return;
             }
         }
@@ -147,7 +150,8 @@ impl Window {
             if entry.free_at == free_at
                 && let Some(units) = entry.units.checked_add(units)
             {
-                return self.set(before, Cooling { free_at, units });
+                self.set(before, Cooling { free_at, units });
+                return self.look_at_ends();
             }
         }
         if self.len as usize == self.ring.len() {
@@ -163,7 +167,12 @@ impl Window {
         self.set(at, Cooling { free_at, units });
         self.len += 1;
         self.tail = self.after(self.tail);
-        self.next = self.get(0).free_at;
+        self.look_at_ends();
+    }
+
+    fn look_at_ends(&mut self) {
+        let first = self.get(0);
+        (self.next, self.next_units) = (first.free_at, first.units);
         self.last = self.get(self.len as usize - 1).free_at;
     }
 
@@ -199,16 +208,9 @@ impl Window {
     /// Frees what has cooled; there is something.
     #[inline]
     fn expire(&mut self, now: u64) {
-        let (mut used, mut head, mut len, mut next) = (self.used, self.head, self.len, self.next);
-        while next <= now && len > 0 {
-            used -= u64::from(self.ring[head as usize].units);
-            head = self.after(head);
-            len -= 1;
-            next = self.ring[head as usize].free_at;
-        }
-        (self.used, self.head, self.len, self.next) = (used, head, len, next);
-        if len == 0 {
-            (self.next, self.last) = (u64::MAX, 0);
+        while self.next <= now && self.len > 0 {
+            self.used -= u64::from(self.next_units);
+            self.drop_first();
         }
     }
 
@@ -219,13 +221,14 @@ impl Window {
         if self.len == 0 {
             (self.next, self.last) = (u64::MAX, 0);
         } else {
-            self.next = self.ring[self.head as usize].free_at;
+            let first = self.ring[self.head as usize];
+            (self.next, self.next_units) = (first.free_at, first.units);
         }
     }
 
     #[inline]
-    fn after(&self, place: u32) -> u32 {
-        if place as usize + 1 == self.ring.len() { 0 } else { place + 1 }
+    fn after(&self, place: u16) -> u16 {
+        if usize::from(place) + 1 == self.ring.len() { 0 } else { place + 1 }
     }
 
     /// Where entry `i` lies; `i` is at most the length of the ring.
@@ -247,7 +250,7 @@ impl Window {
 /// How much may be out already where `units` more are wanted. A capacity that was learned to be smaller than one cost
 /// needs the whole window.
 #[inline]
-fn room(units: u32, capacity: u32) -> u64 {
+pub(crate) fn room(units: u32, capacity: u32) -> u64 {
     u64::from(capacity.saturating_sub(units))
 }
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::num::NonZeroU32;
 
-use governor::clock::FakeRelativeClock;
+use governor::clock::{FakeRelativeClock, MonotonicClock};
 use governor::{Quota, RateLimiter};
 use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
 
@@ -11,6 +11,7 @@ const CHECKS: u64 = 100_000;
 const DIRECT: &str = "governor direct";
 const STILL: &str = "governor direct, fake clock";
 const KEYED: &str = "governor keyed";
+const INSTANT: &str = "governor direct, Instant";
 
 fn main() -> std::io::Result<()> {
     let rounds = Rounds::from_args(15);
@@ -27,6 +28,9 @@ fn main() -> std::io::Result<()> {
         emit(case, DIRECT, &granted)?;
         emit(case, KEYED, &keyed)?;
     }
+    let instant = rounds.single(CHECKS, direct_on_instant(NonZeroU32::MAX));
+    emit("acquire + done, core, clock read", INSTANT, &instant)?;
+    emit("acquire + done, pool, one step", INSTANT, &instant)?;
     for keys in [4, 10_000] {
         let keyed = rounds.single(CHECKS, self::keyed(keys));
         emit(&format!("acquire + done, given key, {keys} keys"), KEYED, &keyed)?;
@@ -52,6 +56,12 @@ fn direct(an_hour: NonZeroU32) -> impl FnMut() {
 /// The same without the cost of reading a clock.
 fn direct_still(an_hour: NonZeroU32) -> impl FnMut() {
     let limiter = RateLimiter::direct_with_clock(Quota::per_hour(an_hour), FakeRelativeClock::default());
+    move || (0..CHECKS).for_each(|_| _ = black_box(limiter.check()))
+}
+
+/// The same on `Instant`, as programs read it, in the place of the processor's counter.
+fn direct_on_instant(an_hour: NonZeroU32) -> impl FnMut() {
+    let limiter = RateLimiter::direct_with_clock(Quota::per_hour(an_hour), MonotonicClock);
     move || (0..CHECKS).for_each(|_| _ = black_box(limiter.check()))
 }
 

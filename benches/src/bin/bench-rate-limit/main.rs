@@ -19,17 +19,20 @@ const REQUESTS: u64 = 100_000;
 const DIRECT: &str = "governor direct";
 const STILL: &str = "governor direct, fake clock";
 const KEYED: &str = "governor keyed";
+/// governor on the clock that tokio's is made of.
+const INSTANT: &str = "governor direct, Instant";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rounds = Rounds::from_args(15);
     let one = rounds.single(REQUESTS, core(1));
     emit("acquire + done, core", &one, &[(DIRECT, Some(1.25)), (KEYED, Some(0.7)), (STILL, None)])?;
     let clocked = rounds.single(REQUESTS, core_with_clock(1));
-    emit("acquire + done, core, clock read", &clocked, &[(DIRECT, Some(1.25)), (KEYED, Some(0.7))])?;
+    let rivals = [(DIRECT, Some(1.25)), (KEYED, Some(0.7)), (INSTANT, None)];
+    emit("acquire + done, core, clock read", &clocked, &rivals)?;
     let pool = rounds.single(REQUESTS, through_pool(&pool(1)?));
     emit("acquire + done, pool", &pool, &[(DIRECT, Some(1.25)), (KEYED, Some(0.7))])?;
     let step = rounds.single(REQUESTS, in_one_step(&self::pool(1)?));
-    emit("acquire + done, pool, one step", &step, &[(DIRECT, Some(1.25)), (KEYED, Some(0.7))])?;
+    emit("acquire + done, pool, one step", &step, &rivals)?;
     for keys in [4, 10_000] {
         let given = rounds.single(REQUESTS, core_by_key(keys));
         emit(&format!("acquire + done, given key, {keys} keys"), &given, &[(KEYED, Some(0.7))])?;

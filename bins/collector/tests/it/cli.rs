@@ -27,6 +27,11 @@ fn a_mistake_names_file_line_and_field() {
         ("[collector]\nmax_wait = \"soon\"\n", "collector.toml:2", "max_wait"),
         ("config_version = 2\n", "collector.toml:1", "config_version"),
         (
+            "[lease]\nstore = \"sqlite\"\npath = \"l.db\"\ntls_roots = \"ca.pem\"\n[[provider]]\nname = \"v\"\nadapter = \"twelve-data\"\nbase_url = \"http://x\"\n[[dataset]]\nname = \"d\"\nprovider = \"v\"\nsymbols = [\"A\"]\n",
+            "collector.toml:4",
+            "only store",
+        ),
+        (
             "[[provider]]\nname = \"v\"\nadapter = \"alpha\"\nbase_url = \"http://x\"\n[[dataset]]\nname = \"d\"\nprovider = \"v\"\nsymbols = [\"A\"]\n",
             "collector.toml:3",
             "twelve-data",

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::program::{Sandbox, Setup, assert_balanced, collector, once, summary, symbols, wait};
+use crate::program::{Sandbox, Setup, assert_balanced, collector, once, said, summary, symbols, wait};
 
 /// Every server's strictest: what was refused counts as well.
 const STRICT: &str = "quota = [{ model = \"penalising-log\", requests = 20, per = \"2s\" }]\n\
@@ -125,4 +125,39 @@ fn without_a_lease_two_collectors_are_refused() {
     let rig = Rig::new(60, false);
     let _both = (rig.start("one"), rig.start("two"));
     until("the tenth refusal", || rig.refused() > 10);
+}
+
+/// The certificate of the harness's PostgreSQL is trusted; the control is one that vouches for somebody else.
+#[test]
+fn leases_in_a_postgres_behind_tls() {
+    let found = (std::env::var("TIDEMILL_TEST_POSTGRES"), std::env::var("TIDEMILL_TEST_POSTGRES_CERT"));
+    let (Ok(address), Ok(certificate)) = found else {
+        let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(!ci, "CI is set and there is no PostgreSQL");
+        println!("SKIPPED: TIDEMILL_TEST_POSTGRES is not set; `cargo xtask test` starts the server");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(dir.path(), "symbols = 5\n");
+    let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    std::fs::write(dir.path().join("stranger.pem"), stranger).unwrap();
+    std::fs::copy(certificate, dir.path().join("server.pem")).unwrap();
+    for (roots, code) in [("server.pem", 0), ("stranger.pem", 2)] {
+        let setup = Setup {
+            base_url: &sandbox.url(),
+            adapter: "alpha-vantage",
+            keys: &["k1"],
+            limit: None,
+            symbols: &symbols(5),
+            // Relative to the configuration, as all its paths are.
+            more: &format!("[lease]\nstore = \"postgres\"\ntls_roots = {roots:?}\n"),
+            of_provider: "",
+        };
+        let args = once(dir.path(), &setup.write(dir.path()));
+        let run = collector(args).env("TIDEMILL_LEASE_URL", &address).output().unwrap();
+        assert_eq!(run.status.code(), Some(code), "{roots}: {}", said(&run));
+        let password = address.split("password=").nth(1).unwrap().split(' ').next().unwrap();
+        assert!(!said(&run).contains(password), "the password is shown");
+        assert_eq!(code == 2, said(&run).contains("TIDEMILL_LEASE_URL"), "{}", said(&run));
+    }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Client, Config as Address, Connection, NoTls, Socket};
 
 use super::PostgresConfig;
@@ -36,6 +37,11 @@ impl Dial {
         address.keepalives_idle(SILENCE).keepalives_interval(SILENCE / 4).keepalives_retries(4);
         address.tcp_user_timeout(config.statement_timeout + SILENCE);
         match &config.tls_roots {
+            // The driver would say only that it has no TLS.
+            None if address.get_ssl_mode() == SslMode::Require => {
+                let why = "is missing, and the address says `sslmode=require`: name the authorities to trust";
+                Err(Cause::Config { field: "tls_roots", why }.into())
+            }
             None => Ok(Self {
                 address,
                 #[cfg(feature = "tls")]
@@ -47,7 +53,7 @@ impl Dial {
 
     #[cfg(feature = "tls")]
     fn encrypted(mut address: Address, roots: &Path) -> Result<Self, Error> {
-        use tokio_postgres::config::{Host, SslMode};
+        use tokio_postgres::config::Host;
         // `prefer`, the default of connection strings, would fall back to the clear.
         if address.get_ssl_mode() == SslMode::Disable {
             let why = "is set, and the address says `sslmode=disable`: leave one of them out";

@@ -58,4 +58,7 @@ async fn what_would_fall_back_to_the_clear_is_refused() {
         let error = Postgres::connect(address, trusting(roots)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{address}: {error}");
     }
+    let asked = Postgres::connect("host=localhost user=x sslmode=require", PostgresConfig::default()).await;
+    let error = asked.unwrap_err();
+    assert!(error.to_string().contains("name the authorities"), "{error}");
 }

@@ -118,7 +118,7 @@ impl Core {
         found.last_sent = now;
         found.in_flight += 1;
         found.sent += 1;
-        for quota in &mut found.quotas {
+        for quota in found.quotas.iter_mut() {
             quota.take(now, cost.0, &self.rules[quota.rule]);
         }
         for quota in &mut self.shared {
@@ -234,7 +234,7 @@ impl Core {
         if stranger && shared.iter().any(|quota| rules[quota.rule].unknown()) {
             return When::ON_RESPONSE;
         }
-        for quota in &mut key.quotas {
+        for quota in key.quotas.iter_mut() {
             let rule = quota.rule;
             when = when.max(ask(quota, &rules[rule], reserves[rule], stranger, demand));
         }
@@ -244,7 +244,7 @@ impl Core {
     /// Usage of the fullest quota, 0 to 1.
     pub(super) fn usage(&mut self, now: u64, index: usize) -> f64 {
         let mut usage = 0.0f64;
-        for quota in &mut self.keys[index].quotas {
+        for quota in self.keys[index].quotas.iter_mut() {
             usage = usage.max(quota.used(now) as f64 * self.rules[quota.rule].share());
         }
         usage

@@ -29,7 +29,7 @@ impl Core {
         let sent_at = ticket.sent_at.min(now);
         let key = &mut self.keys[ticket.index()];
         key.answered(now, sent_at, status);
-        for quota in &mut key.quotas {
+        for quota in key.quotas.iter_mut() {
             let rule = &mut self.rules[quota.rule];
             rule.observe(now, status < 500, now - sent_at);
             quota.admitted(now, sent_at, rule);

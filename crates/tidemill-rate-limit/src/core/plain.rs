@@ -3,6 +3,7 @@
 use super::choose::COMPARED;
 use super::{Core, Cost, Priority, Ticket};
 use crate::key::Key;
+use crate::window::room;
 
 /// All that such a limit comes to. While it stands, the answers of the general rules are these.
 #[derive(Debug, Clone, Copy)]
@@ -17,18 +18,22 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
+    /// How much may be out on a key already, where `units` more are wanted.
     #[inline]
-    fn capacity_for(&self, priority: Priority) -> u32 {
-        if priority == Priority::High { self.urgent } else { self.capacity }
+    fn room(&self, units: u32, priority: Priority) -> u64 {
+        let capacity = if priority == Priority::High { self.urgent } else { self.capacity };
+        room(units, capacity)
     }
+}
 
-    /// Whether `key` may send `units` now.
-    #[inline]
-    pub(super) fn is_free(&self, key: &mut Key, now: u64, units: u32, priority: Priority) -> bool {
-        let capacity = self.capacity_for(priority);
-        let free = key.hold <= now && key.gone.is_none();
-        free && key.quotas.first_mut().is_some_and(|quota| quota.has_room(now, units, capacity))
+/// How much is out on `key`, if it is free now and no more than `room`.
+#[inline(always)]
+fn free(key: &mut Key, now: u64, room: u64) -> Option<u64> {
+    if key.hold > now || key.gone.is_some() {
+        return None;
     }
+    let out = key.quotas.first_mut()?.used(now);
+    (out <= room).then_some(out)
 }
 
 impl Core {
@@ -48,23 +53,20 @@ impl Core {
         let plain = self.plain.as_ref()?;
         let start = if self.keys.len() > COMPARED { (self.cursor + 1) % self.keys.len() } else { 0 };
         let (before, from) = self.keys.split_at_mut_checked(start)?;
-        let (mut best, mut free) = (None::<(f64, usize)>, 0);
+        let room = plain.room(units, priority);
+        let (mut lowest, mut best, mut compared) = (f64::INFINITY, None, 0);
         for (place, key) in from.iter_mut().chain(before).enumerate() {
-            if !plain.is_free(key, now, units, priority) {
-                continue;
-            }
-            let out = key.quotas.first_mut().map_or(0, |quota| quota.used(now));
+            let Some(out) = free(key, now, room) else { continue };
             let score = key.health.score(out as f64 * plain.share);
-            if best.is_none_or(|(lowest, _)| score < lowest) {
-                best = Some((score, place));
+            if score < lowest {
+                (lowest, best) = (score, Some(place));
             }
-            free += 1;
-            if free == COMPARED {
+            compared += 1;
+            if compared == COMPARED {
                 break;
             }
         }
-        let (_, place) = best?;
-        Some((start + place) % self.keys.len())
+        Some((start + best?) % self.keys.len())
     }
 
     /// Takes and sends with this key if it is free; `None` says only that the general rules must be asked.
@@ -78,9 +80,7 @@ impl Core {
     ) -> Option<Ticket> {
         let plain = self.plain.as_ref()?;
         let key = self.keys.get_mut(index)?;
-        if !plain.is_free(key, now, cost.0, priority) {
-            return None;
-        }
+        free(key, now, plain.room(cost.0, priority))?;
         self.denied = None;
         self.cursor = index;
         self.in_flight += 1;

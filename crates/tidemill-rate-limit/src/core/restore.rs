@@ -111,7 +111,7 @@ impl Core {
         let counted_by = answered_at.unwrap_or(sent_at + i128::from(self.late));
         for key in self.keys.iter_mut().filter(|key| key.id == id) {
             key.known = true;
-            for quota in &mut key.quotas {
+            for quota in key.quotas.iter_mut() {
                 quota.restore(counted_by, units, &self.rules[quota.rule]);
             }
         }
