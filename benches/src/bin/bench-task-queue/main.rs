@@ -11,7 +11,6 @@ mod skip_locked;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidemill_measure::{Better, Clock, Rounds, Row, Samples, UnitKind};
 use tidemill_task_queue::store::Store;
