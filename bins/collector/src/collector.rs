@@ -14,6 +14,7 @@ use tidemill_storage::{Scan, Store};
 
 use crate::config::Config;
 use crate::dataset::Dataset;
+use crate::experiments::Experiments;
 use crate::keys;
 use crate::ledger::{self, Ledger};
 use crate::meters::Meters;
@@ -43,6 +44,8 @@ pub struct Collector {
     pub workers: Arc<Workers>,
     /// Which datasets move to another provider, and how far they are.
     pub rollouts: Arc<Rollouts>,
+    /// Which datasets' providers are compared.
+    pub experiments: Arc<Experiments>,
     /// What changes settings while the collector runs.
     pub tuning: Tuning,
     /// Every metric of this process.
@@ -108,8 +111,14 @@ impl Collector {
         let (writer, writing) = Writer::start(store.clone(), Arc::clone(&rhythm))?;
         let pusher = Pusher::start(&store, s3, &registry)?;
         let rollouts = Arc::new(Rollouts::open(&state, &datasets, &providers));
-        let parts =
-            tuning::Parts { providers: &providers, workers: &workers, rhythm: &rhythm, state: &state };
+        let experiments = Arc::new(Experiments::open(&state, &datasets, &providers, &rollouts));
+        let parts = tuning::Parts {
+            providers: &providers,
+            workers: &workers,
+            rhythm: &rhythm,
+            state: &state,
+            registry: &registry,
+        };
         let (tuning, ticking) = Tuning::start(&config, &parts)?;
         let leases = place.leases.clone();
         Ok(Self {
@@ -120,6 +129,7 @@ impl Collector {
             writer,
             workers,
             rollouts,
+            experiments,
             tuning,
             registry,
             meters,

@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod dataset;
 pub mod entry;
+pub mod experiments;
 pub mod grade;
 pub mod http;
 pub mod keys;

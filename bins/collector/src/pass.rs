@@ -13,10 +13,13 @@ use tidemill_shell::signals::Shutdown;
 use tidemill_worker_pool::{self as worker_pool, Job, JobContext, JobHandle, Pool, Retry};
 
 use crate::collector::Collector;
+use crate::dataset::Dataset;
+use crate::experiments::Seen;
 use crate::grade::{Figures, grade};
 use crate::ledger::Answered;
 use crate::load::Load;
 use crate::plan::{Due, Item};
+use crate::provider::Provider;
 use crate::report::{Failure, MISSING_NAMED, ResponseMs, Summary};
 use crate::work::{Bench, Done, Failed, Kept};
 
@@ -48,16 +51,14 @@ pub async fn run(
         let room = workers.get() + collector.config.collector.queue;
         while !stopping && running.len() < room {
             let Some(item) = waiting.next() else { break };
-            let (job, moved) = job(collector, item);
+            let (job, way) = job(collector, item);
             let handle = pool.submit(job).await.context("cannot hand out work")?;
-            running.push(watched(item, moved, handle));
+            running.push(watched(item, way, handle));
         }
         tokio::select! {
             ended = running.next() => match ended {
-                Some((item, moved, ended)) => {
-                    if moved && let Some(well) = ended.is_well() {
-                        collector.rollouts.saw(&collector.datasets[item.dataset].name, well);
-                    }
+                Some((item, way, ended)) => {
+                    tell(collector, item, way, &ended);
                     stopping |= tally.take(collector, item, ended);
                 }
                 None => break,
@@ -85,6 +86,10 @@ pub async fn run(
         provider.end_pass(HAND_BACK).await;
     }
     collector.rollouts.end_pass();
+    let experiments = Arc::clone(&collector.experiments);
+    tokio::task::spawn_blocking(move || experiments.end_pass())
+        .await
+        .context("comparing providers panicked")?;
     collector.writer.publish().await?;
     load.finish();
     let summary = tally.finish(collector, &load);
@@ -114,12 +119,45 @@ enum Ended {
     Failed(worker_pool::Error),
 }
 
-async fn watched(item: Item, moved: bool, handle: JobHandle<Kept>) -> (Item, bool, Ended) {
+/// Why a symbol is asked for where it is.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// The configuration says so.
+    Configured,
+    /// Its dataset moves there.
+    Moved,
+    /// This experiment drew it.
+    Drawn(u64),
+}
+
+/// Whoever sent the symbol there hears how it was answered, if that was the provider's choice.
+fn tell(collector: &Collector, item: Item, way: Way, ended: &Ended) {
+    let Some(well) = ended.is_well() else { return };
+    let dataset = &collector.datasets[item.dataset];
+    match way {
+        Way::Configured => {}
+        Way::Moved => collector.rollouts.saw(&dataset.name, well),
+        Way::Drawn(id) => {
+            let answer = match ended {
+                Ended::Kept(done) => Some((done.took, done.entry.accepted)),
+                _ => None,
+            };
+            collector.experiments.saw(
+                &dataset.name,
+                &dataset.symbols[item.symbol],
+                id,
+                Seen { well, answer },
+            );
+        }
+    }
+}
+
+async fn watched(item: Item, way: Way, handle: JobHandle<Kept>) -> (Item, Way, Ended) {
     let ended = match handle.await {
         Ok(kept) => kept.done().await.map_or_else(Ended::Lost, Ended::Kept),
         Err(error) => Ended::Failed(error),
     };
-    (item, moved, ended)
+    (item, way, ended)
 }
 
 impl Ended {
@@ -144,12 +182,12 @@ fn failed_of(error: &worker_pool::Error) -> Option<&Failed> {
     std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Failed>())
 }
 
-/// The item as a job, and whether a move sends it to another provider than the configuration.
-fn job(collector: &Collector, item: Item) -> (Job<impl FnMut(JobContext) -> Making + Send + 'static>, bool) {
+/// The item as a job, and why it asks whom it asks.
+fn job(collector: &Collector, item: Item) -> (Job<impl FnMut(JobContext) -> Making + Send + 'static>, Way) {
     let dataset = &collector.datasets[item.dataset];
-    let (provider, moved) = collector.rollouts.provider(dataset, &dataset.symbols[item.symbol]);
+    let (provider, way) = whom(collector, dataset, &dataset.symbols[item.symbol]);
     let bench = Arc::new(Bench {
-        provider: Arc::clone(provider),
+        provider: Arc::clone(&provider),
         dataset: Arc::clone(dataset),
         writer: collector.writer.clone(),
         refusals: collector.config.collector.refusals,
@@ -162,7 +200,15 @@ fn job(collector: &Collector, item: Item) -> (Job<impl FnMut(JobContext) -> Maki
     })
     .retry(retry)
     .group(provider.name.clone());
-    (job, moved)
+    (job, way)
+}
+
+fn whom(collector: &Collector, dataset: &Dataset, symbol: &str) -> (Arc<Provider>, Way) {
+    if let Some((provider, id)) = collector.experiments.provider(dataset, symbol) {
+        return (provider, Way::Drawn(id));
+    }
+    let (provider, moved) = collector.rollouts.provider(dataset, symbol);
+    (Arc::clone(provider), if moved { Way::Moved } else { Way::Configured })
 }
 
 /// Failures of one pass that are warned of one by one.

@@ -103,6 +103,8 @@ pub struct Read {
     pub status: u16,
     /// When the answer arrived.
     pub at: SystemTime,
+    /// From the request to the last byte of the answer.
+    pub took: Duration,
 }
 
 impl Provider {
@@ -357,6 +359,7 @@ impl Asked {
             body: &answer.body,
         };
         let reading = self.adapter.read(&self.ask(), given, &self.dataset.checks(at));
-        Read { reading, body: answer.body.clone(), status: answer.status.as_u16(), at }
+        let took = answer.received_at.saturating_duration_since(answer.sent_at);
+        Read { reading, body: answer.body.clone(), status: answer.status.as_u16(), at, took }
     }
 }

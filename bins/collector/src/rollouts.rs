@@ -5,7 +5,7 @@
 
 pub mod api;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +30,8 @@ pub struct Rollouts {
     providers: Vec<Arc<Provider>>,
     path: PathBuf,
     moves: Mutex<BTreeMap<String, Move>>,
+    /// Datasets of which providers are compared: they do not move meanwhile. Locked after `moves`.
+    compared: Mutex<BTreeSet<String>>,
 }
 
 /// One dataset's move, as it is kept.
@@ -111,7 +113,8 @@ impl Rollouts {
                 && providers.iter().any(|provider| provider.name == moving.to)
         };
         moves.retain(|dataset, moving| is_known(dataset, moving));
-        Self { datasets: datasets.to_vec(), providers: providers.to_vec(), path, moves: Mutex::new(moves) }
+        let (moves, compared) = (Mutex::new(moves), Mutex::default());
+        Self { datasets: datasets.to_vec(), providers: providers.to_vec(), path, moves, compared }
     }
 
     /// Whom to ask for a symbol; the second is true when that is a move's doing.
@@ -205,6 +208,9 @@ impl Rollouts {
         {
             return Err(Error::Busy(format!("{} moves to {}: abort that", dataset.name, moving.to)));
         }
+        if self.compared().contains(&dataset.name) {
+            return Err(Error::Busy(format!("providers of {} are compared: end that", dataset.name)));
+        }
         let (from, to, why) = (from.name.clone(), to.name.clone(), "a person began it".to_owned());
         tracing::info!(dataset = dataset.name, from, to, "a move begins");
         moves.insert(dataset.name.clone(), Move { from, to, rollout, good: 0, bad: 0, why });
@@ -233,6 +239,29 @@ impl Rollouts {
         why.clone_into(&mut moving.why);
         self.keep(&moves);
         Ok(())
+    }
+
+    /// Keeps a dataset where it is while providers are compared.
+    ///
+    /// # Errors
+    /// `Busy` when it moves, or has moved.
+    pub fn hold(&self, dataset: &str) -> Result<(), Error> {
+        let moves = self.lock();
+        if let Some(moving) = moves.get(dataset).filter(|moving| moving.rollout.phase() != Phase::Aborted) {
+            let why = format!("{dataset} moves or has moved to {}: abort that, or configure it", moving.to);
+            return Err(Error::Busy(why));
+        }
+        self.compared().insert(dataset.to_owned());
+        Ok(())
+    }
+
+    /// It may move again.
+    pub fn release(&self, dataset: &str) {
+        self.compared().remove(dataset);
+    }
+
+    fn compared(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, moves: &BTreeMap<String, Move>) {

@@ -15,6 +15,7 @@ use tidemill_shell::signals::Shutdown;
 use crate::access::Access;
 use crate::bridge::{Bridge, Health};
 use crate::collector::Collector;
+use crate::experiments;
 use crate::pass;
 use crate::report::Summary;
 use crate::rollouts;
@@ -73,7 +74,8 @@ async fn listen(
     let routes = bridge
         .router()
         .merge(tuning::api::routes(collector.tuning.clone(), access))
-        .merge(rollouts::api::routes(Arc::clone(&collector.rollouts), access));
+        .merge(rollouts::api::routes(Arc::clone(&collector.rollouts), access))
+        .merge(experiments::api::routes(Arc::clone(&collector.experiments), access));
     let ending = shutdown.clone();
     let ended = async move { ending.immediate().await };
     let server = serve::serve(addr, routes, serve::Limits::default(), ended).await?;

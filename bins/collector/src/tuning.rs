@@ -4,6 +4,7 @@
 //! cannot be written stays in memory, and if the thread should die, every setting stays what it is.
 
 pub mod api;
+mod counts;
 mod journal;
 mod knobs;
 mod signals;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use tidemill_autotune::{Config as Tuned, Decision, Driver, Error, Guard, Record, Tuner};
+use tidemill_metrics::Registry;
 
 pub use knobs::most_workers;
 
@@ -24,6 +26,7 @@ use crate::config::Config;
 use crate::provider::Provider;
 use crate::workers::Workers;
 use crate::writer::Rhythm;
+use counts::Counts;
 use journal::Journal;
 use signals::Sampler;
 
@@ -41,6 +44,8 @@ pub struct Parts<'a> {
     pub rhythm: &'a Arc<Rhythm>,
     /// Folder of the journal.
     pub state: &'a Path,
+    /// Where its metrics are registered.
+    pub registry: &'a Registry,
 }
 
 /// The tuner at work. Clones share it.
@@ -52,6 +57,7 @@ struct Inner {
     driver: Driver,
     sampler: Sampler,
     journal: Journal,
+    counts: Counts,
     enabled: bool,
     clock: Clock,
 }
@@ -73,7 +79,7 @@ struct Clock {
 impl Tuning {
     /// Puts the tuner together, brings back what it had decided, and starts its thread.
     pub fn start(config: &Config, parts: &Parts<'_>) -> Result<(Self, Ticking)> {
-        let Parts { providers, workers, rhythm, state } = *parts;
+        let Parts { providers, workers, rhythm, state, registry } = *parts;
         let sampler = Sampler::new(providers, workers);
         let tuned = with_defaults(config.tuning.clone())?;
         let (enabled, interval) = (tuned.enabled, tuned.interval);
@@ -93,7 +99,10 @@ impl Tuning {
             let known: Vec<Record> = journal.records().map(without_values).collect();
             driver.restore(clock.now(), &known);
         }
-        let tuning = Self(Arc::new(Mutex::new(Inner { driver, sampler, journal, enabled, clock })));
+        let counts = Counts::new(registry, driver.tuner())?;
+        counts.show(driver.tuner(), enabled);
+        let inner = Inner { driver, sampler, journal, counts, enabled, clock };
+        let tuning = Self(Arc::new(Mutex::new(inner)));
         let (stop, stopped) = mpsc::channel::<()>();
         let ticking = tuning.clone();
         let thread = std::thread::Builder::new().name("tuner".into()).spawn(move || {
@@ -181,6 +190,8 @@ impl Inner {
                 _ => tracing::info!("{}", record.words()),
             }
         }
+        self.counts.count(&records);
+        self.counts.show(self.driver.tuner(), self.enabled);
         self.journal.append(now, records);
     }
 

@@ -1,6 +1,7 @@
 //! One work item from the question to the acknowledged rows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use tidemill_market::{Bars, Class, Quarantined, Refused};
@@ -20,6 +21,7 @@ pub struct Kept {
     table: String,
     entry: Entry,
     message: Option<String>,
+    took: Duration,
     acknowledgement: Acknowledgement,
 }
 
@@ -29,8 +31,8 @@ impl Kept {
         let receipt =
             self.acknowledgement.kept().await.map_err(|error| Failed::Store(format!("{error:#}")))?;
         let rows = receipt.table(&self.table);
-        let Self { entry, message, .. } = self;
-        Ok(Done { duplicate: entry.duplicate + rows.duplicate, stored: rows.stored, entry, message })
+        let Self { entry, message, took, .. } = self;
+        Ok(Done { duplicate: entry.duplicate + rows.duplicate, stored: rows.stored, entry, message, took })
     }
 }
 
@@ -45,6 +47,8 @@ pub struct Done {
     pub duplicate: u64,
     /// What the provider said, where it is worth saying.
     pub message: Option<String>,
+    /// From the request to the last byte of the answer.
+    pub took: Duration,
 }
 
 /// Why an item failed for good or for now. The text never holds a key.
@@ -123,7 +127,7 @@ impl Bench {
 
     /// Commits the answer's rows, its quarantine and the ledger's entry as one.
     async fn keep(&self, symbol: &Arc<str>, answered: Answered, read: Read) -> Result<Kept, JobError> {
-        let reading = read.reading;
+        let (reading, took) = (read.reading, read.took);
         let entry = Entry {
             answered,
             at: read.at,
@@ -143,7 +147,7 @@ impl Bench {
             Err(error) => Err(error),
         };
         match acknowledgement {
-            Ok(acknowledgement) => Ok(Kept { table, entry, message: reading.message, acknowledgement }),
+            Ok(acknowledgement) => Ok(Kept { table, entry, message: reading.message, took, acknowledgement }),
             Err(error) => Err(JobError::fatal(Failed::Store(format!("{error:#}")))),
         }
     }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::evidence::{Effect, Evidence, Verdict};
+use crate::evidence::{Effect, Evidence, Verdict, pairs_needed};
 use crate::objective::Objective;
 use crate::split::place;
 
@@ -17,15 +17,40 @@ const MAX_WAITING: usize = 1024;
 /// The n-th reading of a variant and the n-th of the control make a pair. When the variant changes nothing either could have
 /// been the other, so the test of [`Evidence`] holds; with `k` comparisons (variants × metrics) each takes `alpha / k`
 /// (Bonferroni), so the chance of *any* wrong verdict stays below `alpha`, at every look.
-#[derive(Clone, Debug)]
+///
+/// A unit gives one reading. Who gives many, a symbol that is asked for every day, is many units: `symbol#day`. Else what
+/// distinguishes the arms' members by chance comes back in every reading, and is taken for an effect.
+///
+/// Plain data: store it, read it after a restart.
+///
+/// ```
+/// use tidemill_autotune::{Experiment, Verdict};
+/// let metrics = vec!["ms lower".parse()?, "rows higher".parse()?];
+/// let mut experiment = Experiment::new(&["old", "new", "other"], metrics, 0.05, 42)?;
+/// // Before the start: what it takes to see an effect of one standard deviation of a pair's difference.
+/// let pairs = experiment.pairs_needed(1.0, 1000, 42).expect("seen within 1000 pairs");
+/// assert!(pairs < 40.0, "{pairs}");
+/// for unit in 0..600_u32 {
+///     let unit = unit.to_le_bytes();
+///     let ms = if experiment.arm(&unit) == "new" { 80.0 } else { 100.0 } + f64::from(unit[0] % 7);
+///     experiment.observe(&unit, "ms", ms)?;
+/// }
+/// let finding = &experiment.findings()[0];
+/// assert_eq!((finding.variant.as_str(), finding.verdict), ("new", Some(Verdict::Better)));
+/// # Ok::<(), tidemill_autotune::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Experiment {
     variants: Vec<String>,
     metrics: Vec<Objective>,
+    /// Of one comparison.
+    alpha: f64,
     salt: u64,
     comparisons: Vec<Comparison>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Comparison {
     evidence: Evidence,
     control: VecDeque<f64>,
@@ -60,12 +85,38 @@ impl Experiment {
         }
         let variants: Vec<String> = arms.iter().map(|arm| (*arm).to_owned()).collect();
         let count = (variants.len() - 1) * metrics.len();
-        let one = Comparison {
-            evidence: Evidence::new(alpha / count as f64),
-            control: VecDeque::new(),
-            variant: VecDeque::new(),
-        };
-        Ok(Self { variants, metrics, salt, comparisons: vec![one; count] })
+        let alpha = alpha / count as f64;
+        let one =
+            Comparison { evidence: Evidence::new(alpha), control: VecDeque::new(), variant: VecDeque::new() };
+        Ok(Self { variants, metrics, alpha, salt, comparisons: vec![one; count] })
+    }
+
+    /// The arms' names, the control first.
+    #[must_use]
+    pub fn arms(&self) -> &[String] {
+        &self.variants
+    }
+
+    /// Before the start: how many pairs each comparison will take on average to see an effect of `effect` standard deviations
+    /// of one pair's difference, under its share of `alpha`. `None` when it is not seen within `most` in nine of ten.
+    ///
+    /// A pair takes a reading of each arm, so all arms together need about `pairs × arms` readings. Simulated 200 times; with
+    /// `most` at 2000 that takes a few seconds for the smallest effects.
+    #[must_use]
+    pub fn pairs_needed(&self, effect: f64, most: usize, seed: u64) -> Option<f64> {
+        pairs_needed(effect, self.alpha, most, 200, seed)
+    }
+
+    /// Pairs that every comparison has.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        self.comparisons.iter().map(|comparison| comparison.evidence.pairs()).min().unwrap_or(0)
+    }
+
+    /// Whether every comparison has its verdict.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.comparisons.iter().all(|comparison| comparison.evidence.verdict().is_some())
     }
 
     /// The arm of a unit: each gets the same share.
@@ -181,6 +232,30 @@ mod tests {
             .filter(|seed| run([0.0; 3], 300, *seed).iter().any(|finding| finding.verdict.is_some()))
             .count();
         assert!(wrong <= 15, "{wrong} of 300");
+    }
+
+    #[test]
+    fn the_estimate_grows_with_the_comparisons_and_a_restart_changes_nothing() {
+        let metric = || "ms lower".parse::<Objective>().unwrap();
+        let one = Experiment::new(&["a", "b"], vec![metric()], 0.05, 1).unwrap();
+        let metrics = vec![metric(), "errors lower".parse().unwrap(), "rows higher".parse().unwrap()];
+        let mut many = Experiment::new(&["a", "b", "c", "d"], metrics, 0.05, 1).unwrap();
+        let needed = |experiment: &Experiment| experiment.pairs_needed(1.0, 500, 7).unwrap();
+        assert!(needed(&many) > 1.2 * needed(&one), "{} {}", needed(&many), needed(&one));
+        assert_eq!(one.pairs_needed(0.05, 100, 7), None, "too small to be seen");
+        let mut kept = many.clone();
+        for unit in 0..200_u32 {
+            let (unit, ms) = (unit.to_le_bytes(), f64::from(unit % 13));
+            many.observe(&unit, "ms", ms).unwrap();
+            kept = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
+            kept.observe(&unit, "ms", ms).unwrap();
+        }
+        let [many, kept] = [&many, &kept].map(|one| (one.findings(), one.pairs(), one.is_decided()));
+        assert_eq!((kept.1, kept.2), (0, false), "two metrics have no reading");
+        for (one, other) in many.0.iter().zip(&kept.0) {
+            assert_eq!((one.effect.pairs, one.verdict), (other.effect.pairs, other.verdict));
+            assert!((one.effect.p_value - other.effect.p_value).abs() < 1e-9);
+        }
     }
 
     #[test]

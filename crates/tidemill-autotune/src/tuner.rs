@@ -123,11 +123,15 @@ impl Tuner {
         std::mem::take(&mut self.actions)
     }
 
-    /// Sets a knob by hand.
+    /// Whether [`set`](Self::set) would set it. For whoever must first ask somebody else, who may refuse.
     ///
     /// # Errors
-    /// `Unknown`; `Config` when out of bounds; `Busy` while it is tried or an emergency holds it.
-    pub fn set(&mut self, now: Duration, knob: &str, value: f64) -> Result<Vec<Action>, Error> {
+    /// As `set`.
+    pub fn check(&self, knob: &str, value: f64) -> Result<(), Error> {
+        self.settable(knob, value).map(drop)
+    }
+
+    fn settable(&self, knob: &str, value: f64) -> Result<&Set, Error> {
         let names: Vec<&str> = self.knobs.keys().map(String::as_str).collect();
         let Some(set) = self.knobs.get(knob) else { return Err(Error::unknown("knob", knob, &names)) };
         if let Some(trial) = self.trial_of(knob) {
@@ -144,6 +148,15 @@ impl Tuner {
                 format!("{value} is not within {low} to {high}{steps}"),
             ));
         }
+        Ok(set)
+    }
+
+    /// Sets a knob by hand.
+    ///
+    /// # Errors
+    /// `Unknown`; `Config` when out of bounds; `Busy` while it is tried or an emergency holds it.
+    pub fn set(&mut self, now: Duration, knob: &str, value: f64) -> Result<Vec<Action>, Error> {
+        let set = self.settable(knob, value)?;
         let turn = Turn { knob: knob.to_owned(), from: set.value, to: value };
         // What a rule would take back later is the person's now.
         self.held.iter_mut().for_each(|held| held.forget(knob));

@@ -24,12 +24,15 @@ use flight::{Flight, Flights, Kept, Replies, fly, patiently, watch};
 pub(crate) use shared::Shared;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
+/// Each end accepted or refused.
+type Judged = Reply<Vec<Result<(), Refusal>>>;
 
 /// What callers ask for.
 pub(crate) enum Op {
     /// Tasks whose ids are given here, all or none.
     Enqueue(Vec<NewTask>, Reply<Vec<Placed>>),
-    Finish(Ending, Reply<Result<(), Refusal>>),
+    /// Ends of runs, each accepted or refused by itself.
+    Finish(Vec<Ending>, Judged),
     Control(Control, Reply<Answer>),
     /// A firing, whose task gets its id here.
     Beats(Vec<Beat>, Reply<Vec<Pulse>>),
@@ -229,10 +232,12 @@ impl Committer {
                     replies.enqueues.push((tasks.len(), reply));
                     batch.enqueue.append(&mut tasks);
                 }
-                Op::Finish(ending, reply) => {
-                    replies.kept.push(Kept { queue: ending.queue, priority: ending.priority });
-                    batch.finish.push(ending.finish);
-                    replies.finishes.push(reply);
+                Op::Finish(endings, reply) => {
+                    replies.finishes.push((endings.len(), reply));
+                    for Ending { finish, queue, priority } in endings {
+                        replies.kept.push(Kept { queue, priority });
+                        batch.finish.push(finish);
+                    }
                 }
                 Op::Control(mut control, reply) => {
                     if let Control::Fire(fire) = &mut control
@@ -305,7 +310,7 @@ impl Committer {
 
     fn settle(&mut self, flight: Flight) {
         let Flight { batch, replies, result, tries } = flight;
-        self.expected = batch.enqueue.len().min(replies.enqueues.len()) + batch.finish.len();
+        self.expected = batch.enqueue.len().min(replies.enqueues.len()) + replies.finishes.len();
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -337,11 +342,14 @@ impl Committer {
         for (count, reply) in replies.enqueues {
             _ = reply.send(Ok(placed.by_ref().take(count).collect()));
         }
-        for ((finish, reply), accepted) in batch.finish.iter().zip(replies.finishes).zip(outcome.finished) {
+        for (finish, accepted) in batch.finish.iter().zip(&outcome.finished) {
             if accepted.is_ok() && !matches!(finish.end, End::Retry(..) | End::Released(_)) {
                 self.shared.tell(finish.id);
             }
-            _ = reply.send(Ok(accepted));
+        }
+        let mut finished = outcome.finished.into_iter();
+        for (count, reply) in replies.finishes {
+            _ = reply.send(Ok(finished.by_ref().take(count).collect()));
         }
         for ((control, reply), answer) in batch.control.iter().zip(replies.controls).zip(outcome.controlled) {
             match (control, answer) {
@@ -373,16 +381,13 @@ impl Committer {
     }
 
     fn give_back(&mut self, owner: &Owner, tasks: Vec<Claimed>) {
-        for task in tasks {
-            let finish = Finish {
-                id: task.id,
-                token: task.token,
-                owner: owner.clone(),
-                end: End::Released(Duration::ZERO),
-            };
-            let ending = Ending { finish, queue: task.queue, priority: task.priority };
-            self.pending.push(Op::Finish(ending, oneshot::channel().0));
-        }
+        let ending = |task: Claimed| {
+            let end = End::Released(Duration::ZERO);
+            let finish = Finish { id: task.id, token: task.token, owner: owner.clone(), end };
+            Ending { finish, queue: task.queue, priority: task.priority }
+        };
+        let endings = tasks.into_iter().map(ending).collect();
+        self.pending.push(Op::Finish(endings, oneshot::channel().0));
     }
 
     fn count(&self, batch: &Batch, replies: &Replies, outcome: &Outcome, tries: u64) {

@@ -97,6 +97,24 @@ impl Postgres {
         Ok(Self { pool, ears, listener, config })
     }
 
+    /// What the server does for each statement that runs while tasks flow: its name and its plan, as `EXPLAIN` shows the very
+    /// statement in a session like those that work. Each should find its rows by an `Index Cond`.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Schema`.
+    pub async fn plans(&self) -> Result<Vec<(&'static str, String)>, Error> {
+        self.pool
+            .with(|link| async move {
+                let mut plans = Vec::new();
+                for (name, text) in queries::HOT {
+                    let plan = link.plan(text).await.map_err(|error| failed("explain a statement", error))?;
+                    plans.push((name, plan));
+                }
+                Ok(plans)
+            })
+            .await
+    }
+
     fn read<'a, T: Send + 'a, F: Future<Output = Result<T, Error>> + Send + 'a>(
         &'a self,
         work: impl FnOnce(Arc<link::Link>) -> F + Send + 'a,
@@ -228,6 +246,10 @@ impl Store for Postgres {
                 (
                     "SELECT count(*) FROM tq_task WHERE state = 2 AND (lease_until IS NULL OR owner IS NULL)",
                     "running tasks are nobody's",
+                ),
+                (
+                    "SELECT count(*) FROM tq_task WHERE state <> 2 AND lease_until IS NOT NULL",
+                    "waiting tasks have a lease",
                 ),
                 (
                     "SELECT count(*) FROM (SELECT id FROM tq_task UNION ALL SELECT id FROM tq_done) a \

@@ -296,11 +296,36 @@ impl TaskQueue {
     /// # Errors
     /// `Stale` when another run of it is current or it has ended: nothing was changed. `Unavailable`, `Closed`.
     pub async fn settle(&self, task: &Claimed, end: End) -> Result<(), Error> {
+        let refused = self.finish(self.ending(task, end)).await?;
+        refused.map_err(|refusal| stale(task, refusal))
+    }
+
+    /// Says how many claimed tasks ended, in one transaction; at most `max_batch`. Each end is accepted or `Stale` by itself,
+    /// in their order.
+    ///
+    /// # Errors
+    /// `Input` for too many, `Unavailable`, `Closed`.
+    pub async fn settle_all(&self, ends: Vec<(Claimed, End)>) -> Result<Vec<Result<(), Error>>, Error> {
+        if ends.is_empty() {
+            return Ok(Vec::new());
+        }
+        if ends.len() > self.0.config.max_batch {
+            return Err(Cause::Input { what: "list of ends", why: "is longer than `max_batch`" }.into());
+        }
+        let mut tasks = Vec::with_capacity(ends.len());
+        let mut endings = Vec::with_capacity(ends.len());
+        for (task, end) in ends {
+            endings.push(self.ending(&task, end));
+            tasks.push(task);
+        }
+        let answers = self.ask(|reply| Op::Finish(endings, reply)).await??;
+        let answers = tasks.iter().zip(answers);
+        Ok(answers.map(|(task, answer)| answer.map_err(|refusal| stale(task, refusal))).collect())
+    }
+
+    fn ending(&self, task: &Claimed, end: End) -> Ending {
         let finish = Finish { id: task.id, token: task.token, owner: self.0.owner.clone(), end };
-        let ending = Ending { finish, queue: task.queue.clone(), priority: task.priority };
-        self.finish(ending)
-            .await?
-            .map_err(|refusal| Cause::Stale { id: task.id, token: task.token, now: refusal.says() }.into())
+        Ending { finish, queue: task.queue.clone(), priority: task.priority }
     }
 
     /// A worker in the making: register its tasks and start it.
@@ -330,7 +355,8 @@ impl TaskQueue {
     }
 
     pub(crate) async fn finish(&self, ending: Ending) -> Result<Result<(), Refusal>, Error> {
-        self.ask(|reply| Op::Finish(ending, reply)).await?
+        let mut answers = self.ask(|reply| Op::Finish(vec![ending], reply)).await??;
+        answers.pop().ok_or_else(|| Cause::Closed.into())
     }
 
     pub(crate) async fn beats(&self, beats: Vec<Beat>) -> Result<Vec<Pulse>, Error> {
@@ -389,6 +415,10 @@ impl TaskQueue {
     pub(crate) fn listener(&self) -> Option<&Listener> {
         self.0.listener.as_ref()
     }
+}
+
+fn stale(task: &Claimed, refusal: Refusal) -> Error {
+    Cause::Stale { id: task.id, token: task.token, now: refusal.says() }.into()
 }
 
 impl fmt::Debug for TaskQueue {

@@ -1,5 +1,5 @@
-//! What others' durable queues cost: apalis-sqlite, SQLite with one transaction a step, and a loop over PostgreSQL's
-//! `SKIP LOCKED` where `TIDEMILL_TEST_POSTGRES` holds a connection string.
+//! What others' durable queues cost: apalis-sqlite, and SQLite with one transaction a step. The loop over PostgreSQL's
+//! `SKIP LOCKED` needs no crate of theirs and stands in `bench-task-queue`, which measures both in turns.
 
 use std::error::Error;
 use std::path::Path;
@@ -63,13 +63,7 @@ fn main() -> Outcome<()> {
             .theirs(&cpu)
             .emit()?;
     }
-    match std::env::var("TIDEMILL_TEST_POSTGRES") {
-        Ok(address) => runtime.block_on(skip_locked::measure(&address, rounds)),
-        Err(_) => {
-            println!("PostgreSQL is not measured: TIDEMILL_TEST_POSTGRES holds no connection string");
-            Ok(())
-        }
-    }
+    Ok(())
 }
 
 /// Its worker looks for work when it begins and then with its heartbeat, every 30 s; so it is told to look every
@@ -211,90 +205,4 @@ fn end(sql: &Connection, id: i64) -> rusqlite::Result<()> {
     sql.prepare_cached("UPDATE task SET state = 3, result = '1' WHERE id = ?1 AND state = 2")?
         .execute(params![id])?;
     Ok(())
-}
-
-/// What one writes by hand over PostgreSQL: enqueue a batch, claim a batch, end a batch, each on disk before the next.
-mod skip_locked {
-    use std::time::Instant;
-
-    use tidemill_measure::{Better, Row, Samples, UnitKind};
-    use tokio_postgres::{Client, NoTls, Statement};
-
-    use super::Outcome;
-
-    struct Loop {
-        client: Client,
-        enqueue: Statement,
-        claim: Statement,
-        end: Statement,
-    }
-
-    pub(super) async fn measure(address: &str, rounds: u32) -> Outcome<()> {
-        let looped = Loop::new(address).await?;
-        for (rival, batch, cycles) in
-            [("a SKIP LOCKED loop, 32 at a time", 32, 40), ("a SKIP LOCKED loop, one at a time", 1, 200)]
-        {
-            let mut rates = Samples::new();
-            for round in 0..=rounds {
-                let begun = Instant::now();
-                for _ in 0..cycles {
-                    looped.cycle(batch).await?;
-                }
-                // The first one warms up.
-                if round > 0 {
-                    rates.push((cycles * batch) as f64 / begun.elapsed().as_secs_f64());
-                }
-            }
-            let case = "PostgreSQL, batches of 32, enqueue to done";
-            for case in [case.to_owned(), format!("{case}, one caller, each step after the other")] {
-                Row::new("task-queue", &case, "tasks/s", UnitKind::Wall, Better::Higher)
-                    .rival(rival)
-                    .theirs(&rates)
-                    .emit()?;
-            }
-        }
-        looped.client.batch_execute("DROP SCHEMA rival CASCADE").await?;
-        Ok(())
-    }
-
-    impl Loop {
-        async fn new(address: &str) -> Outcome<Self> {
-            let (client, connection) = tokio_postgres::connect(address, NoTls).await?;
-            drop(tokio::spawn(connection));
-            client
-                .batch_execute(
-                    "DROP SCHEMA IF EXISTS rival CASCADE; CREATE SCHEMA rival; SET search_path = rival; \
-                     CREATE TABLE task (id BIGSERIAL PRIMARY KEY, state SMALLINT NOT NULL DEFAULT 0, priority SMALLINT NOT NULL, \
-                     run_at TIMESTAMPTZ NOT NULL DEFAULT now(), attempt INTEGER NOT NULL DEFAULT 0, lease_until TIMESTAMPTZ, \
-                     payload TEXT NOT NULL, result TEXT); \
-                     CREATE INDEX ready ON task (priority, run_at, id) WHERE state = 0",
-                )
-                .await?;
-            let enqueue = client
-                .prepare("INSERT INTO task (priority, payload) SELECT 1, p FROM unnest($1::TEXT[]) p")
-                .await?;
-            let claim = client
-                .prepare(
-                    "UPDATE task SET state = 2, attempt = attempt + 1, lease_until = now() + interval '60 s' WHERE id IN \
-                     (SELECT id FROM task WHERE state = 0 AND run_at <= now() ORDER BY priority, run_at, id LIMIT $1 \
-                     FOR UPDATE SKIP LOCKED) RETURNING id, payload, attempt",
-                )
-                .await?;
-            let end = client
-                .prepare("UPDATE task SET state = 3, result = '1' WHERE id = ANY($1) AND state = 2")
-                .await?;
-            Ok(Self { client, enqueue, claim, end })
-        }
-
-        async fn cycle(&self, batch: usize) -> Outcome<()> {
-            let payloads = vec![format!("{{\"n\":1,\"text\":\"{}\"}}", "x".repeat(180)); batch];
-            self.client.execute(&self.enqueue, &[&payloads]).await?;
-            let claimed = self.client.query(&self.claim, &[&(batch as i64)]).await?;
-            let ids: Vec<i64> = claimed.iter().map(|row| row.get(0)).collect();
-            if self.client.execute(&self.end, &[&ids]).await? != batch as u64 {
-                return Err("the loop lost a task".into());
-            }
-            Ok(())
-        }
-    }
 }

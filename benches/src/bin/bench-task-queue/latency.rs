@@ -4,16 +4,47 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tidemill_measure::Samples;
+use tidemill_measure::{Better, Row, Samples, UnitKind};
 use tidemill_task_queue::{TaskQueue, WorkerConfig};
 
-use crate::{Nothing, Outcome};
+use crate::Outcome;
+use crate::load::Nothing;
 
 /// The p99 in milliseconds: of all tasks, of those that met no stall of the machine, and of a thread that only slept.
 pub(crate) struct Latency {
     pub(crate) all: f64,
     pub(crate) undisturbed: f64,
     pub(crate) machine: f64,
+}
+
+/// One round after the other.
+#[derive(Default)]
+pub(crate) struct HalfLoad {
+    all: Samples,
+    undisturbed: Samples,
+    machine: Samples,
+}
+
+impl HalfLoad {
+    pub(crate) fn push(&mut self, figures: &Latency) {
+        self.all.push(figures.all);
+        self.undisturbed.push(figures.undisturbed);
+        self.machine.push(figures.machine);
+    }
+
+    pub(crate) fn emit(&self, store: &str, goal: f64) -> Outcome<()> {
+        let row = |what: &str| {
+            let case = format!("{store}, half load, {what}");
+            Row::new("task-queue", &case, "ms", UnitKind::Wall, Better::Lower)
+        };
+        row("p99 of the queue latency").goal(goal).ours(&self.all).emit()?;
+        row("the same of tasks that met no stall of the machine")
+            .goal(goal)
+            .ours(&self.undisturbed)
+            .emit()?;
+        row("p99 of a sleeping thread meanwhile").ours(&self.machine).emit()?;
+        Ok(())
+    }
 }
 
 /// A task's wait, since the begin of the run.

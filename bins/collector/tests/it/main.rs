@@ -5,6 +5,7 @@
 
 mod bucket;
 mod cli;
+mod experiments;
 mod http;
 mod kill;
 mod memory;

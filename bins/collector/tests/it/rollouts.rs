@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::program::{Sandbox, assert_balanced, rows, summary, symbols};
 use crate::tuning::Served;
 
-const SYMBOLS: usize = 40;
+pub(crate) const SYMBOLS: usize = 40;
 
 /// One dataset at the first of several providers; each answer is fresh for a second.
-fn config(dir: &Path, sandboxes: &[(&str, &Sandbox)]) -> PathBuf {
+pub(crate) fn config(dir: &Path, sandboxes: &[(&str, &Sandbox)]) -> PathBuf {
     let providers = sandboxes.iter().map(|(name, sandbox)| {
         let url = sandbox.url();
         format!("[[provider]]\nname = \"{name}\"\nadapter = \"alpha-vantage\"\nbase_url = \"{url}\"\nkeys = [\"k1\"]\n")
@@ -27,7 +27,7 @@ fn config(dir: &Path, sandboxes: &[(&str, &Sandbox)]) -> PathBuf {
     file
 }
 
-fn sandbox(dir: &Path, name: &str, more: &str) -> Sandbox {
+pub(crate) fn sandbox(dir: &Path, name: &str, more: &str) -> Sandbox {
     let folder = dir.join(name);
     std::fs::create_dir(&folder).unwrap();
     Sandbox::start(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
+use tidemill_autotune::{Error, ErrorKind};
 
 use super::service::{DECISIONS, Steered, now};
 use super::view::knob;
@@ -43,30 +44,37 @@ impl Handle {
             return Err((404, "no such target is tuned".to_owned()));
         };
         let mut inner = one.inner.lock().await;
-        let mut due = wanted.clone();
-        if let Some(steering) = &mut inner.steering {
-            due = steering.set(now(), wanted).map_err(|error| {
-                let status = match error.kind() {
-                    tidemill_autotune::ErrorKind::Unknown => 404,
-                    tidemill_autotune::ErrorKind::Busy => 409,
-                    _ => 400,
-                };
-                (status, error.to_string())
-            })?;
-            let fresh = steering.take_fresh();
-            one.tell(&mut inner, &fresh).await;
+        if let Some(steering) = &inner.steering {
+            steering.check(wanted).map_err(refused)?;
         }
-        one.remote.set(&due).await.map_err(|refusal| {
+        // The target has the last word: what it refuses was never decided here.
+        one.remote.set(wanted).await.map_err(|refusal| {
             let status = refusal
                 .status
                 .map_or(502, |status| if status.is_client_error() { status.as_u16() } else { 502 });
             // Its 401 is about our token, not about the asker's.
             (if status == 401 { 502 } else { status }, refusal.why)
         })?;
+        if let Some(steering) = &mut inner.steering {
+            steering.set(now(), wanted).map_err(refused)?;
+            let fresh = steering.take_fresh();
+            one.tell(&mut inner, &fresh).await;
+        }
+        inner.owed.retain(|knob, _| !wanted.contains_key(knob));
         for (knob, value) in &mut inner.shown.knobs {
-            *value = due.get(&knob.name).copied().unwrap_or(*value);
+            *value = wanted.get(&knob.name).copied().unwrap_or(*value);
         }
         let knobs: Vec<Value> = inner.shown.knobs.iter().map(|(one, value)| knob(one, *value, &[])).collect();
         Ok(json!({ "knobs": knobs }))
     }
+}
+
+/// A refusal of our own, as a status and why.
+fn refused(error: Error) -> (u16, String) {
+    let status = match error.kind() {
+        ErrorKind::Unknown => 404,
+        ErrorKind::Busy => 409,
+        _ => 400,
+    };
+    (status, error.to_string())
 }

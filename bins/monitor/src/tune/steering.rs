@@ -88,6 +88,14 @@ impl Steering {
         wanted
     }
 
+    /// Whether a person may set knobs so, all of them: known before the target is asked.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn check(&self, wanted: &BTreeMap<String, f64>) -> Result<(), Error> {
+        wanted.iter().try_for_each(|(knob, value)| self.tuner.check(knob, *value))
+    }
+
     /// A person sets knobs, all of them or none.
     ///
     /// # Errors

@@ -269,6 +269,33 @@ async fn switched_off_it_shows_and_sets_by_hand_only() {
     assert_eq!(plant.0.lock().unwrap().sets.len(), 1, "nothing by itself");
 }
 
+/// Guards that what a target refuses was never decided: the steering believed it, and told it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_target_refuses_by_hand_was_never_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plant, url) = Plant::start(&[("workers", 5.0, 2.0, 16.0)], |_, _| json!({})).await;
+    let tuning = start(target(&url, "[tuner]\nbuiltin = false\n"), true, folder.path()).await;
+    let handle = tuning.handle();
+    until(|| plant.reads() > 5, "looks").await;
+    let set = async |value: f64| handle.set("c", &BTreeMap::from([("workers".to_owned(), value)])).await;
+    plant.0.lock().unwrap().refuse = true;
+    let (status, why) = set(9.0).await.unwrap_err();
+    assert_eq!((status, why.as_str()), (409, "an emergency holds it"));
+    assert_eq!(set(99.0).await.unwrap_err().0, 400, "what it would never take is not asked for");
+    let reads = plant.reads();
+    until(|| plant.reads() > reads + 5, "steps after the refusal").await;
+    let view = handle.view().await;
+    let target = &view["targets"][0];
+    assert_eq!((&target["journal"], &target["knobs"][0]["value"]), (&json!([]), &json!(5.0)), "{target:#}");
+    plant.0.lock().unwrap().refuse = false;
+    set(9.0).await.unwrap();
+    journal(&tuning, "a person changed workers 5 -> 9").await;
+    let reads = plant.reads();
+    until(|| plant.reads() > reads + 5, "steps after the change").await;
+    assert_eq!(plant.value("workers"), 9.0);
+    tuning.close(Duration::from_secs(10)).await;
+}
+
 /// The knobs that the rules of the specification turn.
 const KNOBS: [(&str, f64); 9] = [
     ("background.share", 0.2),

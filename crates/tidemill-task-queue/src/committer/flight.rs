@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Reply, Wish};
+use super::{Judged, Reply, Wish};
 use crate::error::{Error, ErrorKind};
 use crate::priority::Priority;
-use crate::store::{Answer, Batch, Claimed, Outcome, Placed, Pulse, Refusal, Store};
+use crate::store::{Answer, Batch, Claimed, Outcome, Placed, Pulse, Store};
 
 /// Who waits for the parts of a batch, in its order.
 #[derive(Default)]
 pub(super) struct Replies {
     pub(super) enqueues: Vec<(usize, Reply<Vec<Placed>>)>,
-    pub(super) finishes: Vec<Reply<Result<(), Refusal>>>,
+    pub(super) finishes: Vec<(usize, Judged)>,
     pub(super) kept: Vec<Kept>,
     pub(super) controls: Vec<Option<Reply<Answer>>>,
     pub(super) beats: Vec<(usize, Reply<Vec<Pulse>>)>,
@@ -75,7 +75,7 @@ impl Replies {
     /// Tells everybody; wishes stand on.
     pub(super) fn fail(self, error: &Error) -> Vec<(Wish, oneshot::Sender<Vec<Claimed>>)> {
         self.enqueues.into_iter().for_each(|(_, reply)| _ = reply.send(Err(error.share())));
-        self.finishes.into_iter().for_each(|reply| _ = reply.send(Err(error.share())));
+        self.finishes.into_iter().for_each(|(_, reply)| _ = reply.send(Err(error.share())));
         self.controls.into_iter().flatten().for_each(|reply| _ = reply.send(Err(error.share())));
         self.beats.into_iter().for_each(|(_, reply)| _ = reply.send(Err(error.share())));
         self.claims

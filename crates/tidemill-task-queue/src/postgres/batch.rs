@@ -17,6 +17,7 @@ use super::link::Link;
 use super::queries as sql;
 use super::rows::get;
 use crate::error::Error;
+use crate::id::TaskId;
 use crate::limit::Limit;
 use crate::store::{Batch, Control, Outcome};
 use crate::timestamp::Timestamp;
@@ -43,6 +44,23 @@ mod transaction {
     pub(super) const HARD: &str = "BEGIN; SET LOCAL synchronous_commit = on";
     /// A claim that a crash of the server forgets comes again; its token is above, as the clock ran on.
     pub(super) const SOFT: &str = "BEGIN; SET LOCAL synchronous_commit = off";
+}
+
+/// In rounds of [`sql::ROUND`] at most in which no task stands twice, in their order.
+fn rounds<T>(all: &[T], id: impl Fn(&T) -> TaskId) -> Vec<Vec<&T>> {
+    let (mut rounds, mut seen) = (Vec::<Vec<&T>>::new(), HashSet::new());
+    for one in all {
+        let is_full = rounds.last().is_none_or(|round| round.len() >= sql::ROUND);
+        if is_full || !seen.insert(id(one)) {
+            rounds.push(Vec::new());
+            seen.clear();
+            seen.insert(id(one));
+        }
+        if let Some(round) = rounds.last_mut() {
+            round.push(one);
+        }
+    }
+    rounds
 }
 
 /// Commits a batch; on an error the transaction is left open and the connection must not be used again.
@@ -161,5 +179,19 @@ impl Work<'_> {
         }
         outcome.capped = !self.gates.is_empty();
         Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_short_and_hold_no_task_twice() {
+        let ids: Vec<u64> = (0..100).chain([99, 99, 5]).collect();
+        let rounds = rounds(&ids, |id| TaskId(*id));
+        assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [64, 36, 1, 2]);
+        assert!(rounds.concat().into_iter().eq(&ids), "in their order");
+        assert!(super::rounds(&[] as &[u64], |id| TaskId(*id)).is_empty());
     }
 }

@@ -1,12 +1,12 @@
 //! Connections: a bounded pool that is filled on demand, and one that listens.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio_postgres::{AsyncMessage, Client, Statement};
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage, Statement};
 
 use super::dial::{Dial, Wire};
 use super::{PostgresConfig, failed, tables};
@@ -24,8 +24,6 @@ pub(super) struct Pool {
 pub(super) struct Link {
     pub(super) client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
-    /// Whether its next plain batch waits for no disk, by the session's setting.
-    pub(super) soft: AtomicBool,
 }
 
 /// The hot table is empty at one moment and full at the next, so no statistics describe it, and a plan that was made when
@@ -65,7 +63,7 @@ impl Pool {
         let work = async {
             let failed = |error| failed("connect to PostgreSQL", error);
             let (client, mut wire) = self.dial.connect().await.map_err(failed)?;
-            let link = Link { client, statements: Mutex::default(), soft: AtomicBool::new(false) };
+            let link = Link { client, statements: Mutex::default() };
             let session = format!(
                 "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
                  SET synchronous_commit = on; SET application_name = 'tidemill-task-queue'; {PLANS}",
@@ -93,6 +91,22 @@ impl Link {
         let statement = self.client.prepare(text).await?;
         self.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(text, statement.clone());
         Ok(statement)
+    }
+}
+
+impl Link {
+    /// The plan that is made once and kept, whatever the values are.
+    pub(super) async fn plan(&self, text: &'static str) -> Result<String, tokio_postgres::Error> {
+        let values = vec!["NULL"; self.statement(text).await?.params().len()].join(", ");
+        let values = if values.is_empty() { values } else { format!("({values})") };
+        self.client.batch_execute(&format!("PREPARE tq_plan AS {text}")).await?;
+        let lines = self.client.simple_query(&format!("EXPLAIN EXECUTE tq_plan{values}")).await?;
+        self.client.batch_execute("DEALLOCATE tq_plan").await?;
+        let line = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(|line| format!("{line}\n")),
+            _ => None,
+        };
+        Ok(lines.iter().filter_map(line).collect())
     }
 }
 

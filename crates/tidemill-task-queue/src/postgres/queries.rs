@@ -1,12 +1,16 @@
 //! The texts of the statements, where a test can ask for their plans.
 
+/// Ends and heartbeats in one statement: a place in an array is found by counting.
+pub(super) const ROUND: usize = 64;
+
 pub(super) const FACTS: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT, \
     (SELECT coalesce(array_agg(queue), '{}') FROM tq_paused), (SELECT count(*) FROM tq_limit)";
 
-/// What is done in one round trip cannot be given the server's time, so it takes that of the begin of its transaction.
+/// What is done in one round trip cannot be given the server's time, so it takes that of the begin of its transaction. It is
+/// arithmetic with decimals: as a query of its own it is done once a statement, and not for each row.
 macro_rules! begun {
     () => {
-        "(extract(epoch FROM now()) * 1000000)::BIGINT"
+        "(SELECT (extract(epoch FROM now()) * 1000000)::BIGINT)"
     };
 }
 
@@ -22,7 +26,7 @@ pub(super) const INSERT: &str = "INSERT INTO tq_task (id, state, queue, rank, to
     FROM unnest($1::BIGINT[], $2::SMALLINT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::INTEGER[], $7::SMALLINT[], \
     $8::BIGINT[], $9::INTEGER[], $10::BIGINT[], $11::TEXT[], $12::TEXT[], $13::TEXT[], $15::TEXT[]) \
     AS n (id, state, queue, rank, name, version, priority, run_at, max_retries, timeout_ms, unique_key, grp, gate, payload) \
-    WHERE NOT EXISTS (SELECT 1 FROM tq_done WHERE tq_done.id = n.id) ON CONFLICT DO NOTHING RETURNING id";
+    WHERE n.id <> ALL (ARRAY(SELECT d.id FROM tq_done d WHERE d.id = ANY ($1::BIGINT[]))) ON CONFLICT DO NOTHING RETURNING id";
 
 /// Tasks of no group and no key that may run at once, and that were not sent before: nothing can be in their way.
 pub(super) const INSERT_PLAIN: &str = concat!(
@@ -36,19 +40,27 @@ pub(super) const INSERT_PLAIN: &str = concat!(
 
 pub(super) const HOLDER: &str = "SELECT id FROM tq_task WHERE name = $1 AND unique_key = $2";
 
-/// Runs that end move out.
+/// Whether a row is the run that is told of, at its place in the arrays: the fence. A task has a lease as long as it runs.
+/// `state = 2` would say the same, but it would also let the planner walk the index of all leases.
+macro_rules! fenced {
+    () => {
+        "t.id = ANY ($1::BIGINT[]) AND t.lease_until IS NOT NULL \
+         AND t.token = ($2::BIGINT[])[array_position($1, t.id)] AND t.owner = ($3::TEXT[])[array_position($1, t.id)]"
+    };
+}
+
+/// Runs that end move out, [`ROUND`] at most, no task twice.
 pub(super) const END_RUNS: &str = concat!(
-    "WITH f AS (SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::SMALLINT[], \
-    $5::TEXT[], $6::TEXT[], $7::TEXT[]) AS f (id, token, owner, state, result, reason, failures)), \
-    gone AS (DELETE FROM tq_task t USING f WHERE t.id = f.id AND t.state = 2 AND t.token = f.token AND t.owner = f.owner \
-    RETURNING t.*, f.state AS ended, f.result, f.reason, coalesce(f.failures, t.failures) AS history) \
+    "WITH gone AS (DELETE FROM tq_task t WHERE ",
+    fenced!(),
+    " RETURNING t.*, array_position($1, t.id) AS place) \
     INSERT INTO tq_done (id, state, finished_at, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
     unique_key, grp, cancel, enqueued_at, started_at, token, owner, fraction, message, failures, reason, payload, result) \
-    SELECT id, ended, coalesce($8, ",
+    SELECT id, ($4::SMALLINT[])[place], coalesce($8::BIGINT, ",
     begun!(),
     "), queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, unique_key, grp, \
-    cancel, enqueued_at, started_at, token, owner, fraction, message, history, reason, payload, result \
-    FROM gone RETURNING id, token"
+    cancel, enqueued_at, started_at, token, owner, fraction, message, coalesce(($7::TEXT[])[place], failures), \
+    ($6::TEXT[])[place], payload, ($5::TEXT[])[place] FROM gone RETURNING id, token"
 );
 
 /// One unfinished task moves out.
@@ -59,26 +71,28 @@ pub(super) const BURY: &str = "WITH gone AS (DELETE FROM tq_task WHERE id = $1 R
     cancel, enqueued_at, started_at, token, owner, fraction, message, coalesce($5, failures), $4, payload FROM gone";
 
 pub(super) const RUN: &str = "SELECT attempt, priority, cancel, failures FROM tq_task \
-    WHERE id = $1 AND state = 2 AND token = $2 AND owner = $3 FOR UPDATE";
+    WHERE id = $1 AND lease_until IS NOT NULL AND token = $2 AND owner = $3 FOR UPDATE";
 
 pub(super) const WAIT: &str = "UPDATE tq_task SET state = $2, rank = CASE WHEN $7 THEN least(rank, $3) ELSE $3 END, \
     run_at = $4, attempt = $5, failures = coalesce($6, failures), lease_until = NULL WHERE id = $1";
 
+/// Leases are prolonged, [`ROUND`] at most, no task twice.
 pub(super) const BEAT: &str = concat!(
-    "UPDATE tq_task t SET lease_until = coalesce($6, ",
+    "UPDATE tq_task t SET lease_until = coalesce($6::BIGINT, ",
     begun!(),
-    ") + f.lease, lease_us = f.lease, \
-    fraction = coalesce(f.fraction, t.fraction), message = coalesce(f.message, t.message) \
-    FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[], $4::BIGINT[], $5::DOUBLE PRECISION[], $7::TEXT[]) \
-    AS f (id, token, owner, lease, fraction, message) \
-    WHERE t.id = f.id AND t.state = 2 AND t.token = f.token AND t.owner = f.owner RETURNING t.id, t.cancel"
+    ") + ($4::BIGINT[])[array_position($1, t.id)], lease_us = ($4::BIGINT[])[array_position($1, t.id)], \
+    fraction = coalesce(($5::DOUBLE PRECISION[])[array_position($1, t.id)], t.fraction), \
+    message = coalesce(($7::TEXT[])[array_position($1, t.id)], t.message) WHERE ",
+    fenced!(),
+    " RETURNING t.id, t.token, t.cancel"
 );
 
 pub(super) const DUE: &str = "UPDATE tq_task t SET state = 0, rank = t.run_at + t.priority * $2::BIGINT \
-    FROM (SELECT id FROM tq_task WHERE state = 1 AND run_at <= $1 ORDER BY run_at, id LIMIT $3 \
-    FOR UPDATE SKIP LOCKED) d WHERE t.id = d.id";
+    WHERE t.id = ANY (ARRAY(SELECT id FROM tq_task WHERE state = 1 AND run_at <= $1 ORDER BY run_at, id LIMIT $3 \
+    FOR UPDATE SKIP LOCKED))";
 
-pub(super) const NEXT_DUE: &str = "SELECT min(run_at) FROM tq_task WHERE state = 1";
+/// Not `min`, which is planned as a walk over all that wait when there seem to be few.
+pub(super) const NEXT_DUE: &str = "SELECT run_at FROM tq_task WHERE state = 1 ORDER BY run_at, id LIMIT 1";
 
 pub(super) const EXPIRED: &str = "SELECT id, attempt, max_retries, cancel, priority, failures FROM tq_task \
     WHERE state = 2 AND lease_until <= $1 ORDER BY lease_until, id LIMIT $2 FOR UPDATE SKIP LOCKED";
@@ -92,24 +106,37 @@ macro_rules! claimed {
 
 macro_rules! started {
     () => {
-        "UPDATE tq_task t SET state = 2, token = greatest(t.token + 1, b.now), owner = $2, lease_until = b.now + $3, \
-         lease_us = $3, started_at = b.now, attempt = t.attempt + 1 FROM (SELECT coalesce($1, "
+        concat!(
+            "UPDATE tq_task t SET state = 2, token = greatest(t.token + 1, b.now), owner = $2, lease_until = b.now + $3, \
+             lease_us = $3, started_at = b.now, attempt = t.attempt + 1 FROM (SELECT coalesce($1::BIGINT, ",
+            begun!(),
+            ") AS now) b "
+        )
     };
 }
 
 /// The first tasks of one queue that no cap holds back and nobody else is about to take; none while any group has a cap.
-pub(super) const CLAIM_FIRST: &str = concat!(
+macro_rules! first {
+    () => {
+        "t.id = ANY (ARRAY(SELECT id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $4 \
+         AND NOT EXISTS (SELECT 1 FROM tq_paused WHERE queue = $4) AND NOT EXISTS (SELECT 1 FROM tq_limit) \
+         ORDER BY rank, id LIMIT $5 FOR UPDATE SKIP LOCKED)) RETURNING "
+    };
+}
+
+pub(super) const CLAIM_FIRST: &str = concat!(started!(), "WHERE ", first!(), claimed!());
+
+/// The same as a transaction by itself that waits for no disk.
+pub(super) const CLAIM_FIRST_SOFT: &str = concat!(
     started!(),
-    begun!(),
-    ") AS now) b, (SELECT id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $4 \
-     AND NOT EXISTS (SELECT 1 FROM tq_paused WHERE queue = $4) AND NOT EXISTS (SELECT 1 FROM tq_limit) \
-     ORDER BY rank, id LIMIT $5 FOR UPDATE SKIP LOCKED) c WHERE t.id = c.id RETURNING ",
+    "WHERE (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL AND ",
+    first!(),
     claimed!()
 );
 
 /// Tasks that were chosen and locked before.
 pub(super) const CLAIM_CHOSEN: &str =
-    concat!(started!(), begun!(), ") AS now) b WHERE t.id = ANY($4) AND t.state = 0 RETURNING ", claimed!());
+    concat!(started!(), "WHERE t.id = ANY ($4::BIGINT[]) AND t.state = 0 RETURNING ", claimed!());
 
 pub(super) const FREE: &str = "SELECT rank, id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = $1 \
     ORDER BY rank, id LIMIT $2 FOR UPDATE SKIP LOCKED";
@@ -135,3 +162,44 @@ pub(super) const FINISHED: &str = "id, state, queue, name, version, priority, ru
 
 pub(super) const SCHEDULES: &str =
     "SELECT name, spec, next, paused, last_due, last_task FROM tq_schedule ORDER BY name";
+
+/// Every statement that runs while tasks flow, for [`Postgres::plans`](super::Postgres::plans).
+pub(super) const HOT: [(&str, &str); 18] = [
+    ("INSERT", INSERT),
+    ("INSERT_PLAIN", INSERT_PLAIN),
+    ("HOLDER", HOLDER),
+    ("END_RUNS", END_RUNS),
+    ("BURY", BURY),
+    ("RUN", RUN),
+    ("WAIT", WAIT),
+    ("BEAT", BEAT),
+    ("DUE", DUE),
+    ("NEXT_DUE", NEXT_DUE),
+    ("EXPIRED", EXPIRED),
+    ("CLAIM_FIRST", CLAIM_FIRST),
+    ("CLAIM_FIRST_SOFT", CLAIM_FIRST_SOFT),
+    ("CLAIM_CHOSEN", CLAIM_CHOSEN),
+    ("FREE", FREE),
+    ("GATED", GATED),
+    ("GATE_RUNNING", GATE_RUNNING),
+    ("PURGE", PURGE),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards that a statement is not forgotten in [`HOT`], whose plans are looked at.
+    #[test]
+    fn every_statement_on_tasks_is_hot() {
+        let text = include_str!("queries.rs");
+        let consts = text.lines().filter_map(|line| line.strip_prefix("pub(super) const "));
+        let named: Vec<&str> =
+            consts.filter_map(|rest| rest.split_once(": &str")).map(|(name, _)| name).collect();
+        assert!(named.len() > 15, "{named:?}");
+        for name in named {
+            let cold = ["FACTS", "CAPPED", "RESERVE", "LIVE", "FINISHED", "SCHEDULES"].contains(&name);
+            assert!(cold != HOT.iter().any(|(hot, _)| *hot == name), "{name}");
+        }
+    }
+}

@@ -6,18 +6,13 @@ use super::failed;
 use crate::error::Error;
 use crate::schema;
 
-/// What leads from an empty schema to the newest; a step that was published never changes. Columns are those of the SQLite
-/// tables. `tq_task` is emptied as fast as it is filled, so it is vacuumed early and leaves room in its pages.
-const STEPS: [&str; schema::VERSION as usize] = [r"
-    CREATE TABLE tq_task (
-        id          BIGINT  NOT NULL PRIMARY KEY,
-        rank        BIGINT  NOT NULL,
-        token       BIGINT  NOT NULL,
+/// What a task has wherever it stands. Wide columns of fixed length first, so that no room is lost between them.
+macro_rules! kept {
+    () => {
+        "token       BIGINT  NOT NULL,
         run_at      BIGINT  NOT NULL,
         enqueued_at BIGINT  NOT NULL,
         timeout_ms  BIGINT  NOT NULL,
-        lease_until BIGINT,
-        lease_us    BIGINT,
         started_at  BIGINT,
         fraction    DOUBLE PRECISION,
         attempt     INTEGER NOT NULL,
@@ -31,9 +26,24 @@ const STEPS: [&str; schema::VERSION as usize] = [r"
         owner       TEXT,
         unique_key  TEXT,
         grp         TEXT,
-        gate        TEXT,
         message     TEXT,
-        failures    TEXT,
+        failures    TEXT,"
+    };
+}
+
+/// What leads from an empty schema to the newest; a step that was published never changes. Columns are those of the SQLite
+/// tables. `tq_task` is emptied as fast as it is filled, so it is vacuumed early and leaves room in its pages.
+const STEPS: [&str; schema::VERSION as usize] = [concat!(
+    "
+    CREATE TABLE tq_task (
+        id          BIGINT  NOT NULL PRIMARY KEY,
+        rank        BIGINT  NOT NULL,
+        lease_until BIGINT,
+        lease_us    BIGINT,
+        ",
+    kept!(),
+    "
+        gate        TEXT,
         payload     TEXT    NOT NULL
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
@@ -46,25 +56,9 @@ const STEPS: [&str; schema::VERSION as usize] = [r"
     CREATE TABLE tq_done (
         id          BIGINT  NOT NULL PRIMARY KEY,
         finished_at BIGINT  NOT NULL,
-        token       BIGINT  NOT NULL,
-        run_at      BIGINT  NOT NULL,
-        enqueued_at BIGINT  NOT NULL,
-        timeout_ms  BIGINT  NOT NULL,
-        started_at  BIGINT,
-        fraction    DOUBLE PRECISION,
-        attempt     INTEGER NOT NULL,
-        version     INTEGER NOT NULL,
-        max_retries INTEGER NOT NULL,
-        state       SMALLINT NOT NULL,
-        priority    SMALLINT NOT NULL,
-        cancel      BOOLEAN NOT NULL,
-        queue       TEXT    NOT NULL,
-        name        TEXT    NOT NULL,
-        owner       TEXT,
-        unique_key  TEXT,
-        grp         TEXT,
-        message     TEXT,
-        failures    TEXT,
+        ",
+    kept!(),
+    "
         reason      TEXT,
         payload     TEXT    NOT NULL,
         result      TEXT
@@ -81,7 +75,8 @@ const STEPS: [&str; schema::VERSION as usize] = [r"
         last_task   BIGINT
     );
     CREATE SEQUENCE tq_next AS BIGINT;
-"];
+"
+)];
 
 /// Two programs that bring the schema up to date do it one after the other.
 const LOCK: i64 = 0x7469_6465_7471_7363;

@@ -38,6 +38,7 @@ cases! {
     a_task_runs_and_its_result_is_kept,
     a_failure_is_retried_with_its_history_and_ends_as_a_dead_letter_that_can_be_replayed,
     a_late_end_is_refused_and_says_so,
+    many_end_at_once_and_each_by_itself,
     urgent_ones_first_but_who_waits_long_gains,
     a_task_waits_for_its_time_and_a_unique_one_is_not_doubled,
     what_waits_is_cancelled_at_once_and_what_runs_is_asked,
@@ -123,6 +124,38 @@ async fn a_late_end_is_refused_and_says_so(name: &str, store: Arc<dyn Store>) {
     assert_eq!(handle.result(LONG).await.unwrap(), 2);
     assert_eq!(handle.record().await.unwrap().failures.len(), 1, "the lost lease stands in the history");
     assert_eq!(one.stats().refused, 2);
+}
+
+async fn many_end_at_once_and_each_by_itself(name: &str, store: Arc<dyn Store>) {
+    let queue = queue(store, "one");
+    let drafts = (0..150).map(|n| Draft::of(&Add(n, 0)).unwrap()).collect();
+    let placed = queue.submit_all(drafts).await.unwrap();
+    let short = queue.take(&["default"], 1, Duration::from_millis(30), LONG).await.unwrap();
+    let mut tasks = Vec::new();
+    while tasks.len() < 150 {
+        tasks.append(&mut take(&queue, 150).await);
+    }
+    assert!(queue.settle_all(Vec::new()).await.unwrap().is_empty());
+    let many = vec![(tasks[0].clone(), End::Cancelled); 513];
+    assert_eq!(queue.settle_all(many).await.unwrap_err().kind(), ErrorKind::Input);
+    // The run before, and the run that is current, of one task in one list.
+    let ends = short.into_iter().chain(tasks).map(|task| {
+        let result = task.id.to_string();
+        (task, End::Done(result))
+    });
+    let answers = queue.settle_all(ends.collect()).await.unwrap();
+    let refused: Vec<_> =
+        answers.iter().map(|answer| answer.as_ref().err().map(|error| error.kind())).collect();
+    assert!(
+        refused[0] == Some(ErrorKind::Stale) && refused[1..].iter().all(Option::is_none),
+        "{name}: {refused:?}"
+    );
+    for place in placed {
+        let record = queue.get(place.id).await.unwrap().unwrap();
+        assert_eq!((record.state, record.result), (State::Done, Some(place.id.to_string())), "{name}");
+    }
+    assert_eq!((queue.stats().refused, queue.stats().total().done), (1, 150), "{name}");
+    assert!(queue.check().await.unwrap().is_empty());
 }
 
 async fn urgent_ones_first_but_who_waits_long_gains(name: &str, store: Arc<dyn Store>) {

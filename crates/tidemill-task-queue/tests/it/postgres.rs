@@ -60,49 +60,78 @@ async fn other_processes_hear_of_work_and_no_id_is_given_twice() {
     work.close(LONG).await;
 }
 
+/// The very statements, planned as sessions plan them: in empty tables, with a million finished tasks and none of them
+/// analysed, and after a vacuum. Each finds its rows by a condition on an index, and reads or sorts nothing else.
 #[tokio::test]
-async fn every_hot_statement_uses_an_index() {
+async fn every_hot_statement_finds_its_rows_by_an_index() {
     let Some(cluster) = Cluster::start() else { return };
     let address = address(&cluster).await;
-    drop(open(&address).await);
-    let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
-    drop(tokio::spawn(connection));
-    let fill = "INSERT INTO tq_task SELECT n, n, 0, n, 0, 1, n, 1, 0, NULL, 1, 1, 3, n % 3, 1, false, 'q', 'n', 'o', \
-         NULL, NULL, CASE WHEN n % 6 = 0 THEN 'g' END, NULL, NULL, 'x' FROM generate_series(1, 20000) n; \
-         INSERT INTO tq_done SELECT n + 30000, n, 0, n, 0, 1, NULL, NULL, 1, 1, 3, 3, 1, false, 'q', 'n', NULL, NULL, \
-         NULL, NULL, NULL, NULL, 'x', '1' FROM generate_series(1, 20000) n; ANALYZE";
-    client.batch_execute(fill).await.unwrap();
-    for (text, index) in [
+    let plans = async || {
+        let store = Postgres::connect(&address, PostgresConfig::default()).await.unwrap();
+        for (name, plan) in store.plans().await.unwrap() {
+            if let Err(why) = by_index_alone(&plan) {
+                panic!("{name}: {why}\n{plan}");
+            }
+        }
+    };
+    plans().await;
+    let client = client(&cluster).await;
+    let schema = address.rsplit('=').next().unwrap().trim_end_matches('\'');
+    let rows = "INSERT INTO tq_done (id, finished_at, token, run_at, enqueued_at, timeout_ms, attempt, version, max_retries, \
+        state, priority, cancel, queue, name, payload) SELECT n, n, 1, 1, 1, 1, 1, 1, 1, 3, 1, false, 'q', 'n', '1' \
+        FROM generate_series(1, 1000000) n";
+    client.batch_execute(&format!("SET search_path = {schema}; {rows}")).await.unwrap();
+    plans().await;
+    // One alone: two of them in one word would be a transaction.
+    client.batch_execute("VACUUM ANALYZE tq_task").await.unwrap();
+    client.batch_execute("VACUUM ANALYZE tq_done").await.unwrap();
+    plans().await;
+}
+
+#[test]
+fn the_check_of_plans_can_fail() {
+    for (plan, why) in [
+        ("Seq Scan on tq_task  (cost=0)", "reads all"),
         (
-            "SELECT id FROM tq_task WHERE state = 0 AND gate IS NULL AND queue = 'q' ORDER BY rank, id LIMIT 32",
-            "tq_ready",
+            "Delete on tq_task t\n  ->  Index Scan using tq_leased on tq_task t\n        Filter: (id = 1)",
+            "walks",
         ),
+        ("Sort\n  ->  Index Scan using tq_ready on tq_task\n        Index Cond: (queue = $1)", "sorts"),
         (
-            "SELECT id FROM tq_task WHERE state = 0 AND gate IS NOT NULL AND gate = 'g' AND queue = 'q' \
-             ORDER BY rank, id LIMIT 32",
-            "tq_gated",
-        ),
-        (
-            "SELECT id FROM tq_task WHERE state = 1 AND run_at <= 100 ORDER BY run_at, id LIMIT 32",
-            "tq_delayed",
-        ),
-        ("SELECT min(run_at) FROM tq_task WHERE state = 1", "tq_delayed"),
-        (
-            "SELECT id FROM tq_task WHERE state = 2 AND lease_until <= 100 ORDER BY lease_until, id LIMIT 32",
-            "tq_leased",
-        ),
-        ("SELECT id FROM tq_task WHERE name = 'n' AND unique_key = 'k'", "tq_unique"),
-        ("DELETE FROM tq_task WHERE id = 5 AND state = 2 AND token = 1 AND owner = 'o'", "tq_task_pkey"),
-        (
-            "SELECT id FROM tq_done WHERE state = 3 AND finished_at < 100 ORDER BY finished_at LIMIT 100",
-            "tq_done_at",
+            "->  Index Scan using tq_ready on tq_task\n->  Index Scan using tq_task_pkey on tq_task\n     Index Cond: (id = $1)",
+            "walks",
         ),
     ] {
-        let rows = client.query(&format!("EXPLAIN {text}"), &[]).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let plan = plan.join("\n");
-        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{text}:\n{plan}");
+        assert!(by_index_alone(plan).is_err_and(|says| says.contains(why)), "{plan}");
     }
+    assert_eq!(by_index_alone("Index Scan using a on tq_done\n  Index Cond: (id = $1)"), Ok(()));
+}
+
+fn by_index_alone(plan: &str) -> Result<(), String> {
+    let mut nodes: Vec<(&str, bool)> = Vec::new();
+    for (at, line) in plan.lines().enumerate() {
+        let node = line.trim_start();
+        if at == 0 || node.starts_with("->") {
+            nodes.push((node.trim_start_matches("->").trim_start(), false));
+        } else if let Some((_, found)) = nodes.last_mut() {
+            *found |= node.starts_with("Index Cond") || node.starts_with("TID Cond");
+        }
+    }
+    let mut above = "";
+    for (node, found) in nodes {
+        // The first few in the order of an index.
+        let found = found || above.starts_with("Limit");
+        above = node;
+        let of_tasks = node.contains(" on tq_task") || node.contains(" on tq_done");
+        if node.starts_with("Sort") {
+            return Err(format!("sorts: {node}"));
+        } else if node.starts_with("Seq Scan") && of_tasks {
+            return Err(format!("reads all: {node}"));
+        } else if node.starts_with("Index") && of_tasks && !found {
+            return Err(format!("walks an index: {node}"));
+        }
+    }
+    Ok(())
 }
 
 /// A server that is killed and comes back costs a wait, no error and no task; somebody's transaction that is left open does
@@ -160,7 +189,8 @@ async fn a_restart_and_a_held_transaction_under_load_lose_nothing() {
         ids.extend(some);
     }
     let unique: std::collections::BTreeSet<_> = ids.iter().copied().collect();
-    assert!(unique.len() == ids.len() && ids.len() > 50, "{} tasks", ids.len());
+    // Each submitter some; how many is the disk's affair.
+    assert!(unique.len() == ids.len() && ids.len() >= 16, "{} tasks", ids.len());
     for id in ids {
         let record = queue.wait(id, LONG).await.unwrap();
         assert_eq!(record.state, tidemill_task_queue::State::Done);

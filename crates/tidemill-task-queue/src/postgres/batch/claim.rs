@@ -35,9 +35,19 @@ impl Work<'_> {
 
     /// From one queue, while no group has a cap.
     pub(super) async fn claim_first(&self, claim: &Claim, queue: &str) -> Result<Vec<Claimed>, Error> {
+        self.claim_by(sql::CLAIM_FIRST, claim, queue).await
+    }
+
+    /// By one of the two texts for that.
+    pub(super) async fn claim_by(
+        &self,
+        text: &'static str,
+        claim: &Claim,
+        queue: &str,
+    ) -> Result<Vec<Claimed>, Error> {
         let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
         let (owner, lease) = (claim.owner.as_str(), micros(claim.lease));
-        in_order(&self.query(sql::CLAIM_FIRST, &[&self.told, &owner, &lease, &queue, &limit]).await?)
+        in_order(&self.query(text, &[&self.told, &owner, &lease, &queue, &limit]).await?)
     }
 
     /// The first by rank over several queues and over what each capped group has room for.

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::join_all;
+use tokio_postgres::Row;
+
 use super::super::queries as sql;
 use super::super::rows::{self, get};
-use super::{Values, Work};
+use super::{Values, Work, rounds};
 use crate::error::Error;
 use crate::id::{TaskId, Token};
 use crate::memory::end_state;
@@ -98,29 +101,31 @@ impl Work<'_> {
         ending: &[Ending<'_>],
         accepted: &mut HashSet<(TaskId, Token)>,
     ) -> Result<(), Error> {
-        if ending.is_empty() {
-            return Ok(());
-        }
-        let rows = self
-            .query(
-                sql::END_RUNS,
-                &[
-                    &ending.iter().map(|end| integer(end.finish.id.0)).collect::<Vec<_>>(),
-                    &ending.iter().map(|end| integer(end.finish.token.0)).collect::<Vec<_>>(),
-                    &ending.iter().map(|end| end.finish.owner.as_str()).collect::<Vec<_>>(),
-                    &ending.iter().map(|end| end.state.code() as i16).collect::<Vec<_>>(),
-                    &ending.iter().map(|end| end.result).collect::<Vec<_>>(),
-                    &ending.iter().map(|end| end.reason.as_deref()).collect::<Vec<_>>(),
-                    &ending.iter().map(|end| end.failures.as_deref()).collect::<Vec<_>>(),
-                    &self.told,
-                ],
-            )
-            .await?;
-        for row in &rows {
-            let run = (TaskId(unsigned(get(row, 0)?)), Token(unsigned(get(row, 1)?)));
-            accepted.insert(run);
+        // All are on their way before the first is answered.
+        let rounds = rounds(ending, |end| end.finish.id);
+        for rows in join_all(rounds.iter().map(|round| self.end_round(round))).await {
+            for row in &rows? {
+                accepted.insert((TaskId(unsigned(get(row, 0)?)), Token(unsigned(get(row, 1)?))));
+            }
         }
         Ok(())
+    }
+
+    async fn end_round(&self, ending: &[&Ending<'_>]) -> Result<Vec<Row>, Error> {
+        self.query(
+            sql::END_RUNS,
+            &[
+                &ending.iter().map(|end| integer(end.finish.id.0)).collect::<Vec<_>>(),
+                &ending.iter().map(|end| integer(end.finish.token.0)).collect::<Vec<_>>(),
+                &ending.iter().map(|end| end.finish.owner.as_str()).collect::<Vec<_>>(),
+                &ending.iter().map(|end| end.state.code() as i16).collect::<Vec<_>>(),
+                &ending.iter().map(|end| end.result).collect::<Vec<_>>(),
+                &ending.iter().map(|end| end.reason.as_deref()).collect::<Vec<_>>(),
+                &ending.iter().map(|end| end.failures.as_deref()).collect::<Vec<_>>(),
+                &self.told,
+            ],
+        )
+        .await
     }
 
     async fn current(&self, finish: &Finish) -> Result<Option<Run>, Error> {

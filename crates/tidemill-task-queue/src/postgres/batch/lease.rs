@@ -2,57 +2,63 @@
 
 use std::collections::HashMap;
 
+use futures_util::future::join_all;
+use tokio_postgres::Row;
+
 use super::super::queries as sql;
 use super::super::rows::{self, get};
-use super::Work;
 use super::finish::Run;
+use super::{Work, rounds};
 use crate::error::Error;
-use crate::id::TaskId;
+use crate::id::{TaskId, Token};
 use crate::memory::{EXPIRED, SWEEP};
-use crate::record::State;
+use crate::record::{Progress, State};
 use crate::rules::{self, Verdict};
 use crate::schema::{self, integer, small, unsigned};
-use crate::store::{Pulse, Swept};
+use crate::store::{Beat, Pulse, Swept};
 use crate::timestamp::micros;
 
 impl Work<'_> {
     pub(super) async fn beat_all(&self) -> Result<Vec<Pulse>, Error> {
         let beats = &self.batch.beat;
-        if beats.is_empty() {
-            return Ok(Vec::new());
-        }
-        let said = |pick: &dyn Fn(&crate::record::Progress) -> f64| {
-            beats.iter().map(|beat| beat.progress.as_ref().map(pick)).collect::<Vec<Option<f64>>>()
-        };
-        let rows = self
-            .query(
-                sql::BEAT,
-                &[
-                    &beats.iter().map(|beat| integer(beat.id.0)).collect::<Vec<_>>(),
-                    &beats.iter().map(|beat| integer(beat.token.0)).collect::<Vec<_>>(),
-                    &beats.iter().map(|beat| beat.owner.as_str()).collect::<Vec<_>>(),
-                    &beats.iter().map(|beat| micros(beat.lease)).collect::<Vec<_>>(),
-                    &said(&|progress| progress.fraction),
-                    &self.told,
-                    &beats
-                        .iter()
-                        .map(|beat| beat.progress.as_ref().map(|progress| progress.message.as_str()))
-                        .collect::<Vec<_>>(),
-                ],
-            )
-            .await?;
-        let mut heard: HashMap<u64, bool> = HashMap::new();
-        for row in &rows {
-            heard.insert(unsigned(get(row, 0)?), get(row, 1)?);
+        let mut heard: HashMap<(TaskId, Token), bool> = HashMap::new();
+        let rounds = rounds(beats, |beat| beat.id);
+        for rows in join_all(rounds.iter().map(|round| self.beat_round(round))).await {
+            for row in &rows? {
+                let run = (TaskId(unsigned(get(row, 0)?)), Token(unsigned(get(row, 1)?)));
+                heard.insert(run, get(row, 2)?);
+            }
         }
         Ok(beats
             .iter()
-            .map(|beat| match heard.get(&beat.id.0) {
+            .map(|beat| match heard.get(&(beat.id, beat.token)) {
                 None => Pulse::Lost,
                 Some(true) => Pulse::Cancel,
                 Some(false) => Pulse::Held,
             })
             .collect())
+    }
+
+    async fn beat_round(&self, beats: &[&Beat]) -> Result<Vec<Row>, Error> {
+        let said = |pick: &dyn Fn(&Progress) -> f64| {
+            beats.iter().map(|beat| beat.progress.as_ref().map(pick)).collect::<Vec<Option<f64>>>()
+        };
+        self.query(
+            sql::BEAT,
+            &[
+                &beats.iter().map(|beat| integer(beat.id.0)).collect::<Vec<_>>(),
+                &beats.iter().map(|beat| integer(beat.token.0)).collect::<Vec<_>>(),
+                &beats.iter().map(|beat| beat.owner.as_str()).collect::<Vec<_>>(),
+                &beats.iter().map(|beat| micros(beat.lease)).collect::<Vec<_>>(),
+                &said(&|progress| progress.fraction),
+                &self.told,
+                &beats
+                    .iter()
+                    .map(|beat| beat.progress.as_ref().map(|progress| progress.message.as_str()))
+                    .collect::<Vec<_>>(),
+            ],
+        )
+        .await
     }
 
     pub(super) async fn sweep(&self) -> Result<Swept, Error> {

@@ -4,22 +4,21 @@
 //! cancelled, heartbeats, claims of one queue while no group has a cap. A statement that fails spoils those behind it,
 //! and the `COMMIT` among them becomes a rollback.
 
-use std::sync::atomic::Ordering;
-
 use futures_util::future::join_all;
 
 use super::super::failed;
 use super::super::link::Link;
 use super::super::queries as sql;
 use super::super::rows::get;
-use super::Work;
+use super::{Work, rounds};
 use crate::error::Error;
 use crate::schema::integer;
 use crate::store::{Batch, Claim, End, NewTask, Outcome, Placed};
 use crate::timestamp::micros;
 
-/// More claims in one batch go the long way, so that they are surely sent in their order.
+/// More claims, ends or heartbeats in one batch go the long way, so that all are surely sent before the `COMMIT`.
 const CLAIMS: usize = 16;
+const ROUNDS: usize = 16;
 
 /// Whether no statement needs the answer of another.
 pub(super) fn is_plain(batch: &Batch) -> bool {
@@ -29,6 +28,8 @@ pub(super) fn is_plain(batch: &Batch) -> bool {
         && batch.control.is_empty()
         && !batch.sweep
         && batch.claim.len() <= CLAIMS
+        && rounds(&batch.finish, |finish| finish.id).len() <= ROUNDS
+        && rounds(&batch.beat, |beat| beat.id).len() <= ROUNDS
         && batch.claim.iter().all(claim)
         && batch.enqueue.iter().all(task)
         && batch.finish.iter().all(|finish| matches!(finish.end, End::Done(_) | End::Cancelled))
@@ -39,33 +40,35 @@ pub(super) fn is_plain(batch: &Batch) -> bool {
 pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error> {
     let failed = |error| failed("commit", error);
     let work = Work::new(link, batch, None);
-    let mut statements = batch.claim.len();
+    let claim = if batch.is_soft() && batch.beat.is_empty() && batch.claim.len() == 1 {
+        sql::CLAIM_FIRST_SOFT
+    } else {
+        sql::CLAIM_FIRST
+    };
+    let mut statements = 0;
     for (text, needed) in [
-        (sql::INSERT_PLAIN, !batch.enqueue.is_empty()),
-        (sql::END_RUNS, !batch.finish.is_empty()),
-        (sql::BEAT, !batch.beat.is_empty()),
-        (sql::CLAIM_FIRST, !batch.claim.is_empty()),
+        (sql::INSERT_PLAIN, usize::from(!batch.enqueue.is_empty())),
+        (sql::END_RUNS, rounds(&batch.finish, |finish| finish.id).len()),
+        (sql::BEAT, rounds(&batch.beat, |beat| beat.id).len()),
+        (claim, batch.claim.len()),
     ] {
         // Prepared before, or it would come too late.
-        if needed {
+        if needed > 0 {
             link.statement(text).await.map_err(failed)?;
-            statements += usize::from(text != sql::CLAIM_FIRST);
         }
+        statements += needed;
     }
     // One statement alone is a transaction by itself.
-    let one = statements == 1;
-    let begin = match (link.soft.swap(batch.is_soft(), Ordering::Relaxed), batch.is_soft(), one) {
-        (false, true, true) => "SET synchronous_commit = off",
-        (false, true, false) => "SET synchronous_commit = off; BEGIN",
-        (true, false, true) => "SET synchronous_commit = on",
-        (true, false, false) => "SET synchronous_commit = on; BEGIN",
-        (_, _, true) => "",
-        (_, _, false) => "BEGIN",
+    let one = statements == 1 && (!batch.is_soft() || claim == sql::CLAIM_FIRST_SOFT);
+    let begin = match (one, batch.is_soft()) {
+        (true, _) => "",
+        (false, false) => "BEGIN",
+        (false, true) => "BEGIN; SET LOCAL synchronous_commit = off",
     };
     let say = async |text: &str| {
         if text.is_empty() { Ok(()) } else { link.client.batch_execute(text).await }
     };
-    let claims = join_all(batch.claim.iter().map(|claim| work.claim_first(claim, &claim.queues[0])));
+    let claims = join_all(batch.claim.iter().map(|wish| work.claim_by(claim, wish, &wish.queues[0])));
     let (begun, enqueued, accepted, beats, claimed, committed) = tokio::join!(
         biased;
         say(begin),
