@@ -15,11 +15,15 @@ use crate::glob;
 use crate::lifetime::millis;
 use crate::tier::{Answer, Claim, Peers, Read, Record, Tier};
 
+mod batch;
 mod link;
 mod nodes;
+mod reads;
+mod resp;
 mod script;
 mod slot;
 mod strikes;
+mod turn;
 
 use link::Link;
 use nodes::{Cluster, Nodes, Seeds};
@@ -197,7 +201,7 @@ impl Tier for Redis {
             let key = self.key(key);
             self.nodes.trusted().await?;
             let link = self.nodes.of(&key)?;
-            let there = link.get(key.clone()).await?;
+            let there = link.get(&key).await?;
             self.nodes.counter()?.settled().await;
             if let Some(bytes) = there {
                 if let Some(read) = self.judge(&bytes) {

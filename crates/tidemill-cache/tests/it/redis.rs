@@ -65,6 +65,7 @@ async fn a_redis_tier_is_shared_and_survives_what_servers_do() {
     a_removal_ends_anothers_load(&url).await;
     what_counts_for_nobody_is_replaced(&url).await;
     four_processes_load_once(&url).await;
+    reads_do_without_a_connection_of_their_own(&url).await;
     a_frozen_server_costs_time_and_no_error(&server).await;
     a_killed_server_is_no_error(&mut server).await;
 }
@@ -160,6 +161,71 @@ async fn what_counts_for_nobody_is_replaced(url: &str) {
     assert_eq!(ask(&one, 1, "a", &loads).await, "a");
     one.memory().remove(&1);
     assert_eq!(ask(&one, 1, "b", &loads).await, "a", "it was written");
+}
+
+/// The connections of caches that only read, by their numbers.
+async fn readers(url: &str) -> Vec<u64> {
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut connection).await.unwrap();
+    let ours = list.lines().filter(|line| line.contains("name=tidemill-cache-reads"));
+    ours.map(|line| line["id=".len()..].split(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+/// It is cut again and again while eight tasks read, and one user may not have it at all: nobody sees a failure or another's value.
+async fn reads_do_without_a_connection_of_their_own(url: &str) {
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let rule = ["limited", "on", ">secret", "~*", "&*", "+@all", "-info"];
+    let () = redis::cmd("ACL").arg("SETUSER").arg(&rule).query_async(&mut connection).await.unwrap();
+    eventually("the end of earlier caches", async || readers(url).await.is_empty()).await;
+    let limited = cache(&url.replace("//", "//limited:secret@"), "r:");
+    up(&limited).await;
+    assert!(readers(url).await.is_empty(), "it does not know which server it would be");
+    let one = cache(url, "r:");
+    up(&one).await;
+    eventually("its own connection", async || !readers(url).await.is_empty()).await;
+    // Not key 0, whose removal both owe since they had no connection. The pushes come in the order of the changes.
+    limited.insert(99, "old".to_owned()).await;
+    for key in 1..100 {
+        one.insert(key, format!("of {key}")).await;
+    }
+    eventually("the last push", async || limited.memory().get(&99).is_none()).await;
+    let before = [&one, &limited].map(|cache| cache.stats().tiers[0]);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tasks: Vec<_> = (0..8_u64)
+        .map(|task| {
+            let cache = if task % 4 == 0 { limited.clone() } else { one.clone() };
+            let stop = Arc::clone(&stop);
+            tokio::spawn(async move {
+                let (mut key, loads) = (task, Arc::default());
+                while !stop.load(Ordering::Relaxed) {
+                    key = 1 + (key * 7 + 3) % 99;
+                    cache.memory().remove(&key);
+                    assert_eq!(ask(&cache, key, "loaded", &loads).await, format!("of {key}"));
+                }
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        eventually("another connection", async || readers(url).await.iter().any(|id| !seen.contains(id)))
+            .await;
+        for id in readers(url).await {
+            let kill = redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id).to_owned();
+            let _: u64 = kill.query_async(&mut connection).await.unwrap();
+            seen.push(id);
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for (cache, before) in [&one, &limited].into_iter().zip(before) {
+        let now = cache.stats().tiers[0];
+        assert!(now.hits > before.hits, "{now:?}");
+        assert_eq!((now.failures, now.misses), (before.failures, before.misses), "{now:?}");
+    }
 }
 
 /// A thousand callers in each of four processes, on one cold key.
