@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{FromRedisValue as _, RedisError, Value};
+use redis::{FromRedisValue as _, RedisError, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::link::{Disconnected, Shared, Target, lock};
@@ -36,12 +36,13 @@ pub(super) async fn serve(shared: Arc<Shared>, mut wanted: mpsc::Receiver<Want>)
                 if let Target::Server(_) = shared.target {
                     let mut mget = redis::cmd("MGET");
                     wants.iter().for_each(|want| _ = mget.arg(&want.key[..]));
-                    mget.query_async::<Vec<Value>>(&mut connection).await
+                    let values = mget.query_async::<Vec<Value>>(&mut connection).await;
+                    values.map(|values| values.into_iter().map(Ok).collect())
                 } else {
-                    // Keys of several slots share no command, but they share the round trip.
+                    // Keys of several slots share no command, but they share the round trip, and each has an error of its own.
                     let mut gets = redis::pipe();
                     wants.iter().for_each(|want| _ = gets.get(&want.key[..]));
-                    gets.query_async::<Vec<Value>>(&mut connection).await
+                    gets.ignore_errors().query_async::<Vec<RedisResult<Value>>>(&mut connection).await
                 }
             }
             // Dropped replies tell it.
@@ -53,7 +54,8 @@ pub(super) async fn serve(shared: Arc<Shared>, mut wanted: mpsc::Receiver<Want>)
         match values {
             Ok(values) => {
                 for (want, value) in wants.drain(..).zip(values) {
-                    _ = want.reply.send(Option::<Vec<u8>>::from_redis_value(value).map_err(RedisError::from));
+                    let bytes = |value| Option::<Vec<u8>>::from_redis_value(value).map_err(RedisError::from);
+                    _ = want.reply.send(value.and_then(bytes));
                 }
             }
             Err(error) => {

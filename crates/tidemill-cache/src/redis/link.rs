@@ -1,6 +1,6 @@
 //! The connection to one server: made anew when it breaks, told what other processes change, asked for many keys at once.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) enum Target {
     /// The master of this slot, whoever it is; its address when it was last connected to, and where to say that it is another.
     Slot {
         seeds: Arc<Seeds>,
-        slot: u16,
+        slot: AtomicU16,
         last: Mutex<Option<String>>,
         lost: Arc<AtomicBool>,
     },
@@ -46,7 +46,7 @@ pub(super) enum Target {
 pub(super) struct Shared {
     pub(super) target: Target,
     /// Whether this server counts the generations.
-    counts: bool,
+    counts: AtomicBool,
     timeout: Duration,
     prefix: Vec<u8>,
     /// Where the server counts its generations.
@@ -84,17 +84,37 @@ impl Link {
         prefix: Vec<u8>,
         timeout: Duration,
         life: u64,
-        counts: bool,
         lost: Arc<AtomicBool>,
     ) -> Self {
-        Self::with(Target::Slot { seeds, slot, last: Mutex::new(None), lost }, counts, prefix, timeout, life)
+        let slot = AtomicU16::new(slot);
+        Self::with(Target::Slot { seeds, slot, last: Mutex::new(None), lost }, false, prefix, timeout, life)
+    }
+
+    /// Has this slot's master from now on, at this address.
+    pub(super) fn follow(&self, first: u16, address: &str) {
+        let Target::Slot { slot, last, .. } = &self.shared.target else { return };
+        slot.store(first, Ordering::Relaxed);
+        if lock(last).as_ref().is_some_and(|last| last != address) {
+            self.shared.disconnected();
+            self.shared.tell(|peers| peers.changed_everything());
+            self.shared.lost.notify_one();
+        }
+    }
+
+    /// Whether the generations are counted there from now on.
+    pub(super) fn count(&self, counts: bool) {
+        if counts && !self.shared.counts.swap(true, Ordering::AcqRel) {
+            self.shared.pushes.fetch_add(1, Ordering::AcqRel);
+            self.shared.changed.notify_one();
+        }
+        self.shared.counts.store(counts, Ordering::Release);
     }
 
     fn with(target: Target, counts: bool, prefix: Vec<u8>, timeout: Duration, life: u64) -> Self {
         let counter = [&prefix[..], COUNTER].concat();
         let shared = Arc::new(Shared {
             target,
-            counts,
+            counts: AtomicBool::new(counts),
             timeout,
             prefix,
             counter,
@@ -279,7 +299,7 @@ impl Shared {
         track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.prefix[..]).arg("NOLOOP");
         let () = track.query_async(&mut connection).await?;
         // What was changed before the server began to tell.
-        if self.counts {
+        if self.counts.load(Ordering::Acquire) {
             self.refresh(&mut connection).await?;
         }
         self.tell(|peers| peers.changed_everything());
@@ -302,7 +322,7 @@ impl Shared {
         match &self.target {
             Target::Server(client) => Ok(client.clone()),
             Target::Slot { seeds, slot, last, lost } => {
-                let (client, name) = seeds.master(*slot).await?;
+                let (client, name) = seeds.master(slot.load(Ordering::Relaxed)).await?;
                 if lock(last).replace(name.clone()).is_some_and(|last| last != name) {
                     lost.store(true, Ordering::Release);
                 }
@@ -360,7 +380,8 @@ async fn keep(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.lost.notified() => {}
             () = shared.changed.notified() => {
-                if shared.refresh(&mut connection).await.is_err() {
+                let counts = shared.counts.load(Ordering::Acquire);
+                if counts && shared.refresh(&mut connection).await.is_err() {
                     tokio::time::sleep(PAUSES.0).await;
                     shared.changed.notify_one();
                 }
