@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidemill_cache::{Cache, Config, ErrorKind, Json, Memory, Redis, RedisConfig};
+use tidemill_cache::{Cache, Config, ErrorKind, Json, Memory, Namespace, Redis, RedisConfig};
 
 use crate::SECOND;
 use crate::redis_server::Server;
@@ -61,6 +61,7 @@ async fn a_redis_tier_is_shared_and_survives_what_servers_do() {
     what_one_loads_the_other_finds(&url).await;
     a_change_reaches_the_other(&url).await;
     tags_reach_the_other(&url).await;
+    namespaces_reach_the_other(&url).await;
     patterns_reach_the_other(&url).await;
     a_removal_ends_anothers_load(&url).await;
     what_counts_for_nobody_is_replaced(&url).await;
@@ -107,6 +108,39 @@ async fn tags_reach_the_other(url: &str) {
     eventually("the new value", async || one.get(&1).await.as_deref() == Some("new")).await;
     one.invalidate_all().await;
     eventually("the push", async || other.get(&11).await.is_none()).await;
+}
+
+const LOW: Namespace = Namespace::new("low");
+const HIGH: Namespace = Namespace::new("high");
+const ODD: Namespace = Namespace::new("odd");
+
+async fn namespaces_reach_the_other(url: &str) {
+    let cache = || -> Prices {
+        let memory = Memory::builder(Config { tier_timeout: 5 * SECOND, ..Config::default() });
+        let memory =
+            memory.tags(|_: &u64, _: &String, tags| tags.add("low")).namespaces([LOW, HIGH], |key, _| {
+                if *key == 5 { ODD } else { [LOW, HIGH][usize::from(*key > 9)] }
+            });
+        let redis =
+            RedisConfig { url: url.to_owned().into(), prefix: "n:".to_owned(), ..RedisConfig::default() };
+        Cache::builder(memory).codec(Json).tier(Redis::connect(&redis).unwrap()).build().unwrap()
+    };
+    let (one, other, loads) = (cache(), cache(), Arc::default());
+    up(&one).await;
+    up(&other).await;
+    for key in [1, 11] {
+        ask(&one, key, "old", &loads).await;
+        assert_eq!(ask(&other, key, "?", &loads).await, "old");
+    }
+    one.invalidate_namespace(LOW).await.unwrap();
+    assert_eq!(one.get(&1).await, None);
+    eventually("the push", async || other.get(&1).await.is_none()).await;
+    assert_eq!(other.get(&11).await.as_deref(), Some("old"), "a tag of the same name is another thing");
+    assert_eq!(ask(&other, 1, "new", &loads).await, "new");
+    ask(&one, 5, "nobody's", &loads).await;
+    assert_eq!(one.get(&5).await, None, "of no namespace that was declared");
+    let error = one.invalidate_namespace(ODD).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.to_string().contains("low, high"), "{error}");
 }
 
 async fn patterns_reach_the_other(url: &str) {
