@@ -98,9 +98,13 @@ impl Serialize for RedisUrl {
 /// **One load.** A miss puts a claim into the key itself. While it stands, other processes wait; only its holder may put the
 /// value there, and a removal takes it away, so that a load never comes after a later removal.
 ///
+/// **Reads.** Those of many tasks share round trips. A single server without TLS is read by a second connection of its own, of at most 256
+/// keys a turn and 4096 that wait; a user who may not call `INFO` has only one, and reads by it.
+///
 /// **Cluster.** With [`RedisConfig::cluster`], a key goes to the master of its slot, and each master tells what changes. While one is
 /// down its keys are loaded by each process for itself; when its replica has taken over, everything that was written before counts as
-/// absent, for the replica may lack what was acknowledged.
+/// absent, for the replica may lack what was acknowledged. Slots may move: the masters are looked for every second and when one of them
+/// sends a key elsewhere. What others change in slots that move to a server that had none is heard of a second later at most.
 pub struct Redis {
     nodes: Nodes,
     prefix: Vec<u8>,
