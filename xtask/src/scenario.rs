@@ -8,7 +8,7 @@ use cargo_metadata::TargetKind;
 
 use crate::bench;
 use crate::process;
-use crate::servers;
+use crate::servers::{self, Running};
 use crate::workspace::Workspace;
 
 /// The package that holds `bench-*`, `sim-*` and `soak-*`.
@@ -21,13 +21,28 @@ pub(crate) fn sim(workspace: &Workspace, area: &str, json: Option<&Path>) -> Res
     bench::finish(workspace, rows, json)
 }
 
-/// Soak runs that are tests of a package at full length: the area, the package, and the module of its tests.
-const AT_LENGTH: &[(&str, &str, &str)] = &[
-    ("collector", "tidemill-collector", "kill::"),
-    ("providers", "tidemill-collector", "providers::"),
-    ("readers", "tidemill-collector", "readers::"),
-    ("task-queue", "tidemill-task-queue", "kill::"),
-    ("tuning", "tidemill-collector", "tuning::"),
+/// Soak runs that are tests of a package at full length.
+struct AtLength {
+    area: &'static str,
+    package: &'static str,
+    /// The modules of its tests.
+    modules: &'static [&'static str],
+    /// How often a process is killed, unless the command line says.
+    kills: u32,
+}
+
+const AT_LENGTH: &[AtLength] = &[
+    AtLength {
+        area: "cache",
+        package: "tidemill-cache",
+        modules: &["disk_kill::", "write_kill::", "redis::", "redis_cluster::", "model::", "load::"],
+        kills: 1000,
+    },
+    AtLength { area: "collector", package: "tidemill-collector", modules: &["kill::"], kills: 100 },
+    AtLength { area: "providers", package: "tidemill-collector", modules: &["providers::"], kills: 100 },
+    AtLength { area: "readers", package: "tidemill-collector", modules: &["readers::"], kills: 100 },
+    AtLength { area: "task-queue", package: "tidemill-task-queue", modules: &["kill::"], kills: 100 },
+    AtLength { area: "tuning", package: "tidemill-collector", modules: &["tuning::"], kills: 100 },
 ];
 
 /// Soak runs before which a crate's own tests run at full length: the area, and the crate.
@@ -35,13 +50,16 @@ const ALSO: &[(&str, &str)] = &[("storage", "tidemill-storage")];
 
 /// `cargo xtask soak AREA`.
 pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>, args: &[String]) -> Result<()> {
-    if let Some((_, package, module)) = AT_LENGTH.iter().find(|(name, ..)| *name == area) {
-        let servers = servers::for_tests(workspace)?;
-        let mut command = workspace.cargo(["test", "--release", "--package", package, "--test", "it", "--"]);
+    if let Some(soak) = AT_LENGTH.iter().find(|soak| soak.area == area) {
+        // Those of the cache start their own, for they kill and freeze them.
+        let servers = if area == "cache" { Running::none() } else { servers::for_tests(workspace)? };
+        let mut command =
+            workspace.cargo(["test", "--release", "--package", soak.package, "--test", "it", "--"]);
         // They wait for their servers most of the time: side by side, each with keys of its own.
         let threads = if area == "providers" { "--test-threads=16" } else { "--test-threads=2" };
-        command.args([module, "--nocapture", threads]).envs(servers.variables());
-        command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.unwrap_or(100).to_string());
+        command.args(soak.modules).args(["--nocapture", threads]).envs(servers.variables());
+        let kills = kills.unwrap_or(soak.kills);
+        command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.to_string());
         return process::run(&mut command);
     }
     if let Some((_, package)) = ALSO.iter().find(|(name, _)| *name == area) {

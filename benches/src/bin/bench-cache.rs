@@ -26,6 +26,8 @@ const RESIDENT: &str = "--resident";
 const ONLY_BELOW: &str = "--below";
 /// The argument that leaves all but the shrink, whose pause wants two free cores: `chrt -r 50 bench-cache --shrink`.
 const ONLY_SHRINK: &str = "--shrink";
+/// The argument that leaves the shared tier alone.
+const ONLY_SHARED: &str = "--shared";
 
 struct Ours(Memory<u64, u64>);
 
@@ -58,6 +60,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rounds = Rounds::from_args(11);
     if std::env::args().any(|arg| arg == ONLY_SHRINK) {
         return shrink(&rounds);
+    }
+    if std::env::args().any(|arg| arg == ONLY_SHARED) {
+        return shared::run(&rounds);
     }
     disk::run(rounds.count().min(5))?;
     shared::run(&rounds)?;

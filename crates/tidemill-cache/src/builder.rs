@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::generation::Tags;
 use crate::layer::Layer;
 use crate::memory::Memory;
+use crate::namespace::{Declared, Namespace};
 use crate::quick::Quick;
 use crate::store::{Key, Store, Value};
 use crate::tier::Tier;
@@ -27,6 +28,7 @@ pub struct Builder<K: Key, V: Value, S: Store<K, V> = Quick<K, V>> {
 
 type Weigher<K, V> = dyn Fn(&K, &V) -> u64 + Send + Sync;
 type Tagger<K, V> = dyn Fn(&K, &V, &mut Tags) + Send + Sync;
+type NamespaceOf<K, V> = dyn Fn(&K, &V) -> Namespace + Send + Sync;
 type TtlOf<K, V> = dyn Fn(&K, &V) -> Option<Duration> + Send + Sync;
 type IsNegative<V> = dyn Fn(&V) -> bool + Send + Sync;
 
@@ -35,6 +37,8 @@ pub(crate) struct Rules<K, V> {
     in_bytes: bool,
     weigher: Option<Box<Weigher<K, V>>>,
     tags: Option<Box<Tagger<K, V>>>,
+    declared: Declared,
+    namespace: Option<Box<NamespaceOf<K, V>>>,
     ttl: Option<Box<TtlOf<K, V>>>,
     negative: Option<Box<IsNegative<V>>>,
     pub(crate) listener: Option<Arc<Listener<K, V>>>,
@@ -43,7 +47,16 @@ pub(crate) struct Rules<K, V> {
 impl<K: Key, V: Value> Builder<K, V> {
     pub(crate) fn new(config: Config) -> Self {
         let in_bytes = matches!(config.capacity, Capacity::Bytes(_));
-        let rules = Rules { in_bytes, weigher: None, tags: None, ttl: None, negative: None, listener: None };
+        let rules = Rules {
+            in_bytes,
+            weigher: None,
+            tags: None,
+            declared: Declared::default(),
+            namespace: None,
+            ttl: None,
+            negative: None,
+            listener: None,
+        };
         Self { config, rules, clock: Clock::system(), store: PhantomData }
     }
 }
@@ -61,6 +74,19 @@ impl<K: Key, V: Value, S: Store<K, V>> Builder<K, V, S> {
     #[must_use]
     pub fn tags(mut self, tags: impl Fn(&K, &V, &mut Tags) + Send + Sync + 'static) -> Self {
         self.rules.tags = Some(Box::new(tags));
+        self
+    }
+
+    /// The cache's namespaces, and which of them an entry belongs to; asked once an insert. An entry of another one is not kept.
+    /// With namespaces an entry may have one tag less.
+    #[must_use]
+    pub fn namespaces(
+        mut self,
+        declared: impl IntoIterator<Item = Namespace>,
+        of: impl Fn(&K, &V) -> Namespace + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.declared = Declared::new(declared);
+        self.rules.namespace = Some(Box::new(of));
         self
     }
 
@@ -103,12 +129,14 @@ impl<K: Key, V: Value, S: Store<K, V>> Builder<K, V, S> {
     /// Checks the settings.
     ///
     /// # Errors
-    /// `Config`: a setting out of its bounds, or a capacity in bytes without a `weigher`.
+    /// `Config`: a setting out of its bounds, a capacity in bytes without a `weigher`, or two namespaces of one generation.
     pub fn build(self) -> Result<Memory<K, V, S>, Error> {
         self.config.check()?;
         if self.rules.in_bytes && self.rules.weigher.is_none() {
             return Err(Error::config("capacity", "is in bytes: give the builder a `weigher`".to_owned()));
         }
+        // A tier that processes share has 4096 generations.
+        self.rules.declared.check(self.config.tag_slots.min(4096))?;
         Ok(Memory::new(&self.config, self.rules, self.clock))
     }
 }
@@ -166,14 +194,26 @@ impl<K: Key, V: Value, S: Store<K, V>> CacheBuilder<K, V, S> {
 
 impl<K, V> Rules<K, V> {
     pub(crate) fn has_tags(&self) -> bool {
-        self.tags.is_some()
+        self.tags.is_some() || self.namespace.is_some()
+    }
+
+    /// The hash that strikes a namespace.
+    pub(crate) fn struck_by(&self, namespace: Namespace) -> Result<u32, Error> {
+        self.declared.find(namespace)
     }
 
     /// `None` when it has none.
     pub(crate) fn tags(&self, key: &K, value: &V) -> Option<Tags> {
-        let rule = self.tags.as_ref()?;
+        if !self.has_tags() {
+            return None;
+        }
         let mut tags = Tags::default();
-        rule(key, value, &mut tags);
+        if let Some(namespace) = self.namespace.as_ref().map(|of| of(key, value)) {
+            tags.add_hash(self.declared.has(namespace).then(|| namespace.hash()));
+        }
+        if let Some(rule) = &self.tags {
+            rule(key, value, &mut tags);
+        }
         Some(tags).filter(|tags| !tags.is_empty())
     }
 

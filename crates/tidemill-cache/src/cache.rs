@@ -9,13 +9,15 @@ use tokio::task::JoinSet;
 use crate::builder::{Builder, CacheBuilder};
 use crate::codec::Codec;
 use crate::config::Config;
+use crate::entry::Found;
 use crate::error::Error;
 use crate::flight::Board;
 use crate::generation;
 use crate::glob;
 use crate::layer::Layer;
 use crate::lifetime::millis;
-use crate::memory::{Found, Memory};
+use crate::memory::Memory;
+use crate::namespace::Namespace;
 use crate::quick::Quick;
 use crate::stats::{CacheStats, LoadStats};
 use crate::store::{Key, Store, Value};
@@ -259,6 +261,19 @@ impl<K: Key, V: Value, S: Store<K, V>> Cache<K, V, S> {
             layer.invalidate_tag(hash).await;
         }
         self.0.memory.invalidate_tag(tag);
+    }
+
+    /// Makes every entry of this namespace absent, in every tier, whatever their number.
+    ///
+    /// # Errors
+    /// `Config`: the builder was not told of it.
+    pub async fn invalidate_namespace(&self, namespace: Namespace) -> Result<(), Error> {
+        let hash = self.0.memory.struck_by(namespace)?;
+        for layer in self.0.layers.iter().rev() {
+            layer.invalidate_tag(hash).await;
+        }
+        self.0.memory.invalidate_tag_hash(hash);
+        Ok(())
     }
 
     /// Makes everything absent, in every tier.

@@ -1,4 +1,5 @@
-//! What a store keeps beside a value: when it was written, what it weighs, which invalidations it has seen.
+//! What a store keeps beside a value (when it was written, what it weighs, which invalidations it has seen), what a read
+//! finds of it, and why it leaves.
 
 use std::sync::Arc;
 
@@ -46,6 +47,22 @@ impl Mark {
     pub fn weight(self) -> u64 {
         Rounded::<24>::value(self.0 & Rounded::<24>::MASK)
     }
+}
+
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<V> {
+    /// Within its life.
+    Fresh(V),
+    /// Past it by `for_ms` milliseconds.
+    Stale {
+        /// The value.
+        value: V,
+        /// Milliseconds since the end of its life.
+        for_ms: u64,
+    },
+    /// Nothing that may be given to anybody.
+    Missing,
 }
 
 /// Why an entry left. Being replaced by a newer value is no leaving.

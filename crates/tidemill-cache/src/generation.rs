@@ -101,6 +101,14 @@ impl Tags {
         }
     }
 
+    /// Adds one that is hashed already; without one, the entry is not kept.
+    pub(crate) fn add_hash(&mut self, hash: Option<u32>) {
+        match hash {
+            Some(hash) => self.0.push(hash),
+            None => self.0.resize(Self::MAX + 1, 0),
+        }
+    }
+
     /// Whether there were more than can be kept.
     pub(crate) fn overflowed(&self) -> bool {
         self.0.len() > Self::MAX

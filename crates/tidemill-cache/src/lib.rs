@@ -31,7 +31,7 @@
 //! past its life and [`Config::stale_cap`], and its life begins with its load, whichever tier it comes from. A tier that fails
 //! costs time and never an error.
 //!
-//! **Bounds.** Entries or bytes by [`Capacity`]; refreshes beside stale answers by `max_refreshes`; 4096 generations for tags;
+//! **Bounds.** Entries or bytes by [`Capacity`]; refreshes beside stale answers by `max_refreshes`; 4096 generations for tags and namespaces;
 //! one flight a key that is being asked for, so as many as there are callers.
 //!
 //! **Sources.** S3-FIFO (Yang et al., SOSP 2023) is the policy of quick_cache. Leases on a miss are those of Nishtala et al.,
@@ -60,6 +60,7 @@ mod memory;
 #[cfg(feature = "l1-moka")]
 mod moka;
 mod named;
+mod namespace;
 mod prefetch;
 mod quick;
 #[cfg(feature = "redis")]
@@ -83,15 +84,16 @@ pub use codec::{Codec, Json};
 pub use config::{Capacity, Config};
 #[cfg(feature = "disk")]
 pub use disk::{Disk, DiskConfig, DiskStats, Recovered};
-pub use entry::{Cause, ENTRY_BYTES, Listener, Mark, Timed};
+pub use entry::{Cause, ENTRY_BYTES, Found, Listener, Mark, Timed};
 pub use error::{Error, ErrorKind};
 pub use generation::Tags;
 pub use lifetime::{Freshness, Scale, Stamp};
 pub use memo::{Fallible, Memo};
-pub use memory::{Found, Memory};
+pub use memory::Memory;
 #[cfg(feature = "l1-moka")]
 pub use moka::Moka;
 pub use named::Named;
+pub use namespace::Namespace;
 pub use prefetch::{Prefetch, PrefetchConfig, PrefetchStats, Reader};
 pub use quick::Quick;
 #[cfg(feature = "redis")]

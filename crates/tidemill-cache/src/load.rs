@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::birth::Birth;
 use crate::cache::{Inner, Landed};
+use crate::entry::Found;
 use crate::error::Error;
 use crate::flight::{Arrival, Lead, Seat};
 use crate::layer::Layer;
 use crate::lifetime::millis;
-use crate::memory::Found;
 use crate::store::{Key, Store, Value};
 use crate::sync::{Ordering, lock};
 use crate::tier::{Claim, Read, Record};

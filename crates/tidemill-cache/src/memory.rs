@@ -9,10 +9,11 @@ use crate::birth::{Birth, PAST_MS};
 use crate::builder::{Builder, Rules};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::entry::{Cause, Mark, Timed};
+use crate::entry::{Cause, Found, Mark, Timed};
 use crate::error::Error;
 use crate::generation::{self, Generations, Tags};
 use crate::lifetime::{Freshness, Scale, SharedScale, Stamp, millis};
+use crate::namespace::Namespace;
 use crate::quick::Quick;
 use crate::stats::{self, Stats};
 use crate::store::{EvictionSink, Key, Store, Value};
@@ -62,22 +63,6 @@ const INSERTS: usize = 4;
 const EXPIRED: usize = 5;
 const REMOVED: usize = 6;
 const INVALIDATED: usize = 7;
-
-/// What a read found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<V> {
-    /// Within its life.
-    Fresh(V),
-    /// Past it by `for_ms` milliseconds.
-    Stale {
-        /// The value.
-        value: V,
-        /// Milliseconds since the end of its life.
-        for_ms: u64,
-    },
-    /// Nothing that may be given to anybody.
-    Missing,
-}
 
 impl<K: Key, V: Value> Memory<K, V> {
     /// With the default store; [`Builder::store`] takes another.
@@ -295,6 +280,19 @@ impl<K: Key, V: Value, S: Store<K, V>> Memory<K, V, S> {
     /// Their room is given back when somebody meets them, or by [`purge`](Self::purge).
     pub fn invalidate_tag(&self, tag: &(impl Hash + ?Sized)) {
         self.generations.strike(generation::hash(tag));
+    }
+
+    /// Makes every entry of this namespace absent, at once, whatever their number.
+    ///
+    /// # Errors
+    /// `Config`: the builder was not told of it.
+    pub fn invalidate_namespace(&self, namespace: Namespace) -> Result<(), Error> {
+        self.generations.strike(self.rules.struck_by(namespace)?);
+        Ok(())
+    }
+
+    pub(crate) fn struck_by(&self, namespace: Namespace) -> Result<u32, Error> {
+        self.rules.struck_by(namespace)
     }
 
     pub(crate) fn invalidate_tag_hash(&self, hash: u32) {

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Found;
 use crate::error::Error;
 use crate::memo::Memo;
-use crate::memory::Found;
 use crate::quick::Quick;
 use crate::store::{Key, Store, Value};
 use crate::sync::{AtomicU64, Mutex, Ordering, lock};

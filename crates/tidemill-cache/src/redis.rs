@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::redis::{Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, TlsCertificates};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::config::duration;
@@ -15,11 +16,15 @@ use crate::glob;
 use crate::lifetime::millis;
 use crate::tier::{Answer, Claim, Peers, Read, Record, Tier};
 
+mod batch;
 mod link;
 mod nodes;
+mod reads;
+mod resp;
 mod script;
 mod slot;
 mod strikes;
+mod turn;
 
 use link::Link;
 use nodes::{Cluster, Nodes, Seeds};
@@ -93,9 +98,13 @@ impl Serialize for RedisUrl {
 /// **One load.** A miss puts a claim into the key itself. While it stands, other processes wait; only its holder may put the
 /// value there, and a removal takes it away, so that a load never comes after a later removal.
 ///
+/// **Reads.** Those of many tasks share round trips. A single server without TLS is read by a second connection of its own, of at most 256
+/// keys a turn and 4096 that wait; a user who may not call `INFO` has only one, and reads by it.
+///
 /// **Cluster.** With [`RedisConfig::cluster`], a key goes to the master of its slot, and each master tells what changes. While one is
 /// down its keys are loaded by each process for itself; when its replica has taken over, everything that was written before counts as
-/// absent, for the replica may lack what was acknowledged.
+/// absent, for the replica may lack what was acknowledged. Slots may move: the masters are looked for every second and when one of them
+/// sends a key elsewhere. What others change in slots that move to a server that had none is heard of a second later at most.
 pub struct Redis {
     nodes: Nodes,
     prefix: Vec<u8>,
@@ -151,7 +160,7 @@ impl Redis {
         let process = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
         let (prefix, life) = (config.prefix.clone().into_bytes(), process & 0xFF_FFFF);
         let nodes = if config.cluster.is_empty() {
-            Nodes::One(Link::start(client, prefix.clone(), config.timeout, life))
+            Nodes::One(Arc::new(Link::start(client, prefix.clone(), config.timeout, life)))
         } else {
             let others = config.cluster.iter().map(open).collect::<Result<Vec<Client>, Error>>()?;
             let info = client.get_connection_info().clone();
@@ -197,7 +206,15 @@ impl Tier for Redis {
             let key = self.key(key);
             self.nodes.trusted().await?;
             let link = self.nodes.of(&key)?;
-            let there = link.get(key.clone()).await?;
+            let there = match link.get(&key).await {
+                Ok(there) => there,
+                Err(error) => {
+                    let error = error.downcast::<::redis::RedisError>()?;
+                    let mut get = ::redis::cmd("GET");
+                    let there: Option<Vec<u8>> = self.nodes.follow(*error, get.arg(&key[..])).await?;
+                    there.map(Bytes::from)
+                }
+            };
             self.nodes.counter()?.settled().await;
             if let Some(bytes) = there {
                 if let Some(read) = self.judge(&bytes) {
@@ -207,17 +224,15 @@ impl Tier for Redis {
                     return Ok(Read::Absent(None));
                 }
                 // What counts for nobody makes room for a claim, unless it has changed since.
-                let mut connection = link.connection()?;
-                let () = script::RELEASE.key(&key[..]).arg(&bytes[..]).invoke_async(&mut connection).await?;
+                let () = self.nodes.step(&script::RELEASE, &key, &[&bytes]).await?;
             }
             if !claim {
                 return Ok(Read::Absent(None));
             }
             let claim = self.next_claim();
-            let mut connection = link.connection()?;
-            let mut script = script::CLAIM.key(&key[..]);
+            let (token, claim_ms) = (slot::claim(claim), self.claim_ms.to_string());
             let there: Option<Vec<u8>> =
-                script.arg(slot::claim(claim)).arg(self.claim_ms).invoke_async(&mut connection).await?;
+                self.nodes.step(&script::CLAIM, &key, &[&token, claim_ms.as_bytes()]).await?;
             Ok(match there {
                 None => Read::Absent(Some(claim)),
                 // Somebody was faster; what it wrote may be judged at the next look.
@@ -236,35 +251,31 @@ impl Tier for Redis {
             // 0 is for ever.
             let left_ms = left.map_or(0, millis);
             let bytes = slot::encode(&record, now_ms());
-            let mut connection = self.nodes.of(&key)?.connection()?;
             let Some(claim) = claim else {
                 let mut set = ::redis::cmd("SET");
                 set.arg(&key[..]).arg(bytes);
                 if left_ms > 0 {
                     set.arg("PX").arg(left_ms);
                 }
-                let () = set.query_async(&mut connection).await?;
+                let () = self.nodes.run(&key, &set).await?;
                 return Ok(true);
             };
-            let mut script = script::FILL.key(&key[..]);
-            Ok(script.arg(slot::claim(claim)).arg(bytes).arg(left_ms).invoke_async(&mut connection).await?)
+            let (claim, left_ms) = (slot::claim(claim), left_ms.to_string());
+            self.nodes.step(&script::FILL, &key, &[&claim, &bytes, left_ms.as_bytes()]).await
         })
     }
 
     fn release<'a>(&'a self, key: &'a [u8], claim: Claim) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let script_key = self.key(key);
-            let mut connection = self.nodes.of(&script_key)?.connection()?;
-            let mut script = script::RELEASE.key(&script_key[..]);
-            Ok(script.arg(slot::claim(claim)).invoke_async(&mut connection).await?)
-        })
+        Box::pin(
+            async move { self.nodes.step(&script::RELEASE, &self.key(key), &[&slot::claim(claim)]).await },
+        )
     }
 
     fn remove<'a>(&'a self, key: &'a [u8]) -> Answer<'a, ()> {
         Box::pin(async move {
             let key = self.key(key);
-            let mut connection = self.nodes.of(&key)?.connection()?;
-            Ok(::redis::cmd("DEL").arg(key).query_async(&mut connection).await?)
+            let mut delete = ::redis::cmd("DEL");
+            self.nodes.run(&key, delete.arg(&key[..])).await
         })
     }
 
@@ -290,7 +301,7 @@ impl Tier for Redis {
     }
 
     fn generation(&self) -> u64 {
-        self.nodes.counter().map_or(0, Link::generation)
+        self.nodes.counter().map_or(0, |link| link.generation())
     }
 
     fn listen(&self, peers: Weak<dyn Peers>) {

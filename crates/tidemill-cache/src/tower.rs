@@ -40,8 +40,9 @@ use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::entry::Found;
 use crate::error::Error;
-use crate::memory::{Found, Memory};
+use crate::memory::Memory;
 use crate::stats::Stats;
 
 mod control;

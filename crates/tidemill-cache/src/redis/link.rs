@@ -1,20 +1,22 @@
 //! The connection to one server: made anew when it breaks, told what other processes change, asked for many keys at once.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue as _, PushInfo, PushKind, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 
+use super::batch::{self, Want};
 use super::nodes::Seeds;
+use super::reads::{self, Queue, Stream};
 use super::script;
 use super::strikes::Strikes;
+use super::turn::Failed;
 use crate::tier::Peers;
 
-/// Keys of one MGET.
-const BATCH: usize = 256;
 /// Reads that wait for the next MGET; beyond, a reader waits for a place.
 const QUEUE: usize = 4096;
 /// The end of the counter's key.
@@ -30,27 +32,27 @@ pub(super) struct Link {
 }
 
 /// Whom to connect to.
-enum Target {
+pub(super) enum Target {
     Server(Client),
     /// The master of this slot, whoever it is; its address when it was last connected to, and where to say that it is another.
     Slot {
         seeds: Arc<Seeds>,
-        slot: u16,
+        slot: AtomicU16,
         last: Mutex<Option<String>>,
         lost: Arc<AtomicBool>,
     },
 }
 
-struct Shared {
-    target: Target,
+pub(super) struct Shared {
+    pub(super) target: Target,
     /// Whether this server counts the generations.
-    counts: bool,
+    counts: AtomicBool,
     timeout: Duration,
     prefix: Vec<u8>,
     /// Where the server counts its generations.
     counter: Vec<u8>,
     life: AtomicU64,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    pub(super) connection: Mutex<Option<MultiplexedConnection>>,
     strikes: Mutex<Strikes>,
     /// Held while the counter is read: of two readings at once the older one might be the last to be written down, and
     /// whoever waits for the newer one would wait for ever.
@@ -59,13 +61,10 @@ struct Shared {
     pushes: AtomicU64,
     read_to: AtomicU64,
     peers: Mutex<Option<Weak<dyn Peers>>>,
-    lost: tokio::sync::Notify,
+    pub(super) lost: tokio::sync::Notify,
     changed: tokio::sync::Notify,
-}
-
-struct Want {
-    key: Vec<u8>,
-    reply: oneshot::Sender<Result<Option<Vec<u8>>, RedisError>>,
+    /// Where a single server without TLS is read, by a connection of its own.
+    queue: Queue,
 }
 
 /// There is no connection now.
@@ -85,17 +84,37 @@ impl Link {
         prefix: Vec<u8>,
         timeout: Duration,
         life: u64,
-        counts: bool,
         lost: Arc<AtomicBool>,
     ) -> Self {
-        Self::with(Target::Slot { seeds, slot, last: Mutex::new(None), lost }, counts, prefix, timeout, life)
+        let slot = AtomicU16::new(slot);
+        Self::with(Target::Slot { seeds, slot, last: Mutex::new(None), lost }, false, prefix, timeout, life)
+    }
+
+    /// Has this slot's master from now on, at this address.
+    pub(super) fn follow(&self, first: u16, address: &str) {
+        let Target::Slot { slot, last, .. } = &self.shared.target else { return };
+        slot.store(first, Ordering::Relaxed);
+        if lock(last).as_ref().is_some_and(|last| last != address) {
+            self.shared.disconnected();
+            self.shared.tell(|peers| peers.changed_everything());
+            self.shared.lost.notify_one();
+        }
+    }
+
+    /// Whether the generations are counted there from now on.
+    pub(super) fn count(&self, counts: bool) {
+        if counts && !self.shared.counts.swap(true, Ordering::AcqRel) {
+            self.shared.pushes.fetch_add(1, Ordering::AcqRel);
+            self.shared.changed.notify_one();
+        }
+        self.shared.counts.store(counts, Ordering::Release);
     }
 
     fn with(target: Target, counts: bool, prefix: Vec<u8>, timeout: Duration, life: u64) -> Self {
         let counter = [&prefix[..], COUNTER].concat();
         let shared = Arc::new(Shared {
             target,
-            counts,
+            counts: AtomicBool::new(counts),
             timeout,
             prefix,
             counter,
@@ -108,10 +127,11 @@ impl Link {
             peers: Mutex::new(None),
             lost: tokio::sync::Notify::new(),
             changed: tokio::sync::Notify::new(),
+            queue: Queue::default(),
         });
         let (reads, wanted) = mpsc::channel(QUEUE);
         let keeper = tokio::spawn(keep(Arc::clone(&shared))).abort_handle();
-        let reader = tokio::spawn(read(Arc::clone(&shared), wanted)).abort_handle();
+        let reader = tokio::spawn(batch::serve(Arc::clone(&shared), wanted)).abort_handle();
         Self { reads, shared, tasks: [keeper, reader] }
     }
 
@@ -126,11 +146,17 @@ impl Link {
     /// The bytes that stand in the key; reads of many tasks share a round trip.
     pub(super) async fn get(
         &self,
-        key: Vec<u8>,
-    ) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
+        key: &[u8],
+    ) -> Result<Option<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+        match self.shared.queue.get(key).await {
+            Some(Ok(there)) => return Ok(there),
+            // A connection that only reads may be lost alone: then there is another.
+            None | Some(Err(Failed::Lost)) => {}
+            Some(Err(failed)) => return Err(failed.into()),
+        }
         let (reply, answer) = oneshot::channel();
-        self.reads.send(Want { key, reply }).await.map_err(|_| Disconnected)?;
-        Ok(answer.await.map_err(|_| Disconnected)??)
+        self.reads.send(Want { key: key.to_vec(), reply }).await.map_err(|_| Disconnected)?;
+        Ok(answer.await.map_err(|_| Disconnected)??.map(Bytes::from))
     }
 
     /// Removes what matches, some hundred keys at a time; returns how many.
@@ -212,8 +238,15 @@ impl Drop for Link {
 }
 
 impl Shared {
-    fn connection(&self) -> Result<MultiplexedConnection, Disconnected> {
+    pub(super) fn connection(&self) -> Result<MultiplexedConnection, Disconnected> {
         lock(&self.connection).clone().ok_or(Disconnected)
+    }
+
+    /// Nobody tells us any more what the others change, so nothing is read either.
+    fn disconnected(&self) {
+        *lock(&self.connection) = None;
+        self.pushes.fetch_add(1, Ordering::AcqRel);
+        self.queue.close();
     }
 
     fn tell(&self, what: impl FnOnce(&dyn Peers)) {
@@ -227,8 +260,7 @@ impl Shared {
     fn heard(&self, push: &PushInfo) {
         match push.kind {
             PushKind::Disconnection => {
-                *lock(&self.connection) = None;
-                self.pushes.fetch_add(1, Ordering::AcqRel);
+                self.disconnected();
                 self.lost.notify_one();
                 // Nobody tells us any more what the others change.
                 self.tell(|peers| peers.changed_everything());
@@ -267,7 +299,7 @@ impl Shared {
         track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.prefix[..]).arg("NOLOOP");
         let () = track.query_async(&mut connection).await?;
         // What was changed before the server began to tell.
-        if self.counts {
+        if self.counts.load(Ordering::Acquire) {
             self.refresh(&mut connection).await?;
         }
         self.tell(|peers| peers.changed_everything());
@@ -275,11 +307,22 @@ impl Shared {
         Ok(())
     }
 
+    /// A connection that only reads, beside the one that stands.
+    async fn open_reads(&self, connection: &mut MultiplexedConnection) -> Option<Stream> {
+        let Target::Server(client) = &self.target else { return None };
+        let opened = async {
+            let info: String = redis::cmd("INFO").arg("server").query_async(connection).await.ok()?;
+            let run_id = reads::run_id(&info)?;
+            Stream::open(client.get_connection_info(), &self.counter, run_id).await.ok()?
+        };
+        tokio::time::timeout(self.timeout.max(Duration::from_secs(1)), opened).await.ok()?
+    }
+
     async fn client(&self) -> Result<Client, RedisError> {
         match &self.target {
             Target::Server(client) => Ok(client.clone()),
             Target::Slot { seeds, slot, last, lost } => {
-                let (client, name) = seeds.master(*slot).await?;
+                let (client, name) = seeds.master(slot.load(Ordering::Relaxed)).await?;
                 if lock(last).replace(name.clone()).is_some_and(|last| last != name) {
                     lost.store(true, Ordering::Release);
                 }
@@ -315,13 +358,18 @@ impl Shared {
     }
 }
 
-/// Keeps a connection, and the generations up to date.
+/// Keeps a connection, one that only reads, and the generations up to date.
 async fn keep(shared: Arc<Shared>) {
     let mut pause = PAUSES.0;
+    let mut reading = tokio::task::JoinSet::new();
     loop {
         let Ok(mut connection) = shared.connection() else {
+            reading.shutdown().await;
             match shared.connect().await {
-                Ok(()) => pause = PAUSES.0,
+                Ok(()) => {
+                    pause = PAUSES.0;
+                    serve_reads(&shared, &mut reading).await;
+                }
                 Err(_) => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
@@ -332,76 +380,45 @@ async fn keep(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.lost.notified() => {}
             () = shared.changed.notified() => {
-                if shared.refresh(&mut connection).await.is_err() {
+                let counts = shared.counts.load(Ordering::Acquire);
+                if counts && shared.refresh(&mut connection).await.is_err() {
                     tokio::time::sleep(PAUSES.0).await;
                     shared.changed.notify_one();
                 }
+            }
+            Some(_) = reading.join_next() => {
+                tokio::time::sleep(PAUSES.0).await;
+                serve_reads(&shared, &mut reading).await;
             }
             // A server that says nothing may be frozen or cut off: then nobody tells us what changes either.
             () = tokio::time::sleep(Duration::from_secs(1)) => {
                 let pong: Result<String, RedisError> = redis::cmd("PING").query_async(&mut connection).await;
                 if pong.is_err() {
-                    *lock(&shared.connection) = None;
-                    shared.pushes.fetch_add(1, Ordering::AcqRel);
+                    shared.disconnected();
                     shared.tell(|peers| peers.changed_everything());
+                } else if reading.is_empty() {
+                    serve_reads(&shared, &mut reading).await;
                 }
             }
         }
     }
 }
 
-/// One MGET after the other, each of what was wanted while the last was on its way.
-async fn read(shared: Arc<Shared>, mut wanted: mpsc::Receiver<Want>) {
-    let mut wants = Vec::with_capacity(BATCH);
-    let mut last = 0;
-    while wanted.recv_many(&mut wants, BATCH).await > 0 {
-        if last > 1 {
-            // Those who got the last answers are about to ask again: they go into the same round trip.
-            tokio::task::yield_now().await;
-            while wants.len() < BATCH
-                && let Ok(want) = wanted.try_recv()
-            {
-                wants.push(want);
-            }
-        }
-        last = wants.len();
-        let values = match shared.connection() {
-            Ok(mut connection) => {
-                if let Target::Server(_) = shared.target {
-                    let mut mget = redis::cmd("MGET");
-                    wants.iter().for_each(|want| _ = mget.arg(&want.key[..]));
-                    mget.query_async::<Vec<Value>>(&mut connection).await
-                } else {
-                    // Keys of several slots share no command, but they share the round trip.
-                    let mut gets = redis::pipe();
-                    wants.iter().for_each(|want| _ = gets.get(&want.key[..]));
-                    gets.query_async::<Vec<Value>>(&mut connection).await
-                }
-            }
-            // Dropped replies tell it.
-            Err(Disconnected) => {
-                wants.clear();
-                continue;
-            }
+/// Opens a connection for reads, if that can be, in place of the last one.
+async fn serve_reads(shared: &Arc<Shared>, reading: &mut tokio::task::JoinSet<()>) {
+    reading.shutdown().await;
+    let Ok(mut connection) = shared.connection() else { return };
+    let Some(stream) = shared.open_reads(&mut connection).await else { return };
+    let shared = Arc::clone(shared);
+    reading.spawn(async move {
+        let pushed = || {
+            shared.pushes.fetch_add(1, Ordering::AcqRel);
+            shared.changed.notify_one();
         };
-        match values {
-            Ok(values) => {
-                for (want, value) in wants.drain(..).zip(values) {
-                    _ = want.reply.send(Option::<Vec<u8>>::from_redis_value(value).map_err(RedisError::from));
-                }
-            }
-            Err(error) => {
-                if let Target::Slot { .. } = shared.target {
-                    // Perhaps it is not the master any more.
-                    *lock(&shared.connection) = None;
-                    shared.lost.notify_one();
-                }
-                wants.drain(..).for_each(|want| _ = want.reply.send(Err(error.clone())));
-            }
-        }
-    }
+        stream.serve(&shared.queue, shared.timeout, pushed).await;
+    });
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

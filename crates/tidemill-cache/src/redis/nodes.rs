@@ -1,38 +1,57 @@
 //! Which server has a key: the one there is, or one master of a cluster for each range of slots.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use redis::{Client, ConnectionAddr, RedisError, RedisResult, Value};
+use redis::{Client, Cmd, ConnectionAddr, FromRedisValue, RedisError, RedisResult, Value};
 
-use super::link::{Disconnected, Link};
+use super::link::{Disconnected, Link, lock};
+use super::script::Step;
 use crate::tier::{Peers, TierError};
 
-/// Between two looks for the cluster's masters.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks for the cluster's masters: at least, and when nobody asks for one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Makes a client for an address, with everything else as configured.
 pub(super) type Connect = dyn Fn(ConnectionAddr) -> RedisResult<Client> + Send + Sync;
 
 pub(super) enum Nodes {
-    One(Link),
+    One(Arc<Link>),
     Cluster(Cluster),
 }
 
-/// The masters of a cluster, each with the slots it had when they were first seen; who is a range's master is asked at each
-/// connection. A cluster that is cut anew wants new processes.
+/// The masters of a cluster, looked for every second and when a server says that a slot is another's.
 pub(super) struct Cluster {
-    shards: Arc<OnceLock<Vec<Shard>>>,
-    counter: Vec<u8>,
-    peers: Arc<Mutex<Option<Weak<dyn Peers>>>>,
-    lost: Arc<AtomicBool>,
+    map: Arc<Map>,
     task: tokio::task::AbortHandle,
 }
 
+struct Map {
+    seeds: Arc<Seeds>,
+    prefix: Vec<u8>,
+    timeout: Duration,
+    life: u64,
+    shards: RwLock<Arc<[Shard]>>,
+    counter: Vec<u8>,
+    peers: Mutex<Option<Weak<dyn Peers>>>,
+    lost: Arc<AtomicBool>,
+    look: tokio::sync::Notify,
+}
+
+/// A master and its slots.
+#[derive(Clone)]
 struct Shard {
-    slots: (u16, u16),
-    link: Link,
+    address: String,
+    slots: Slots,
+    link: Arc<Link>,
+}
+
+type Slots = Vec<(u16, u16)>;
+
+fn has(slots: &[(u16, u16)], slot: u16) -> bool {
+    slots.iter().any(|(from, to)| (*from..=*to).contains(&slot))
 }
 
 /// Where to ask who is the master of a slot.
@@ -43,6 +62,12 @@ pub(super) struct Seeds {
 }
 
 impl Seeds {
+    fn tls(&self) -> bool {
+        let tls =
+            |client: &Client| matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+        self.clients.iter().any(tls)
+    }
+
     /// The masters with their slots, as the first server that answers says.
     async fn masters(&self) -> RedisResult<Vec<((u16, u16), ConnectionAddr)>> {
         let mut last = RedisError::from(std::io::Error::other("no server of the cluster answers"));
@@ -53,8 +78,7 @@ impl Seeds {
             };
             match tokio::time::timeout(self.timeout, asked).await {
                 Ok(Ok(slots)) => {
-                    let tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
-                    let masters = parse(&slots, tls);
+                    let masters = parse(&slots, self.tls());
                     if !masters.is_empty() {
                         return Ok(masters);
                     }
@@ -106,48 +130,102 @@ fn parse(slots: &Value, tls: bool) -> Vec<((u16, u16), ConnectionAddr)> {
 
 impl Cluster {
     pub(super) fn start(seeds: Seeds, prefix: Vec<u8>, timeout: Duration, life: u64) -> Self {
-        let (shards, peers) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(None::<Weak<dyn Peers>>)));
-        let (lost, counter) =
-            (Arc::new(AtomicBool::new(false)), [&prefix[..], super::link::COUNTER].concat());
-        let task = tokio::spawn({
-            let (shards, peers, lost, counter) =
-                (Arc::clone(&shards), Arc::clone(&peers), Arc::clone(&lost), counter.clone());
-            async move {
-                let seeds = Arc::new(seeds);
-                let masters = loop {
-                    if let Ok(masters) = seeds.masters().await {
-                        break masters;
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                };
-                let shard = |(slots, _): ((u16, u16), ConnectionAddr)| {
-                    let counts = (slots.0..=slots.1).contains(&slot(&counter));
-                    let lost = Arc::clone(&lost);
-                    let link = Link::of_slot(
-                        Arc::clone(&seeds),
-                        slots.0,
-                        prefix.clone(),
-                        timeout,
-                        life,
-                        counts,
-                        lost,
-                    );
-                    if let Some(peers) = peers.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-                        link.listen(peers);
-                    }
-                    Shard { slots, link }
-                };
-                _ = shards.set(masters.into_iter().map(shard).collect());
-            }
+        let map = Arc::new(Map {
+            seeds: Arc::new(seeds),
+            counter: [&prefix[..], super::link::COUNTER].concat(),
+            prefix,
+            timeout,
+            life,
+            shards: RwLock::new(Arc::new([])),
+            peers: Mutex::new(None),
+            lost: Arc::new(AtomicBool::new(false)),
+            look: tokio::sync::Notify::new(),
         });
-        Self { shards, counter, peers, lost, task: task.abort_handle() }
+        let task = tokio::spawn(watch(Arc::clone(&map)));
+        Self { map, task: task.abort_handle() }
+    }
+}
+
+/// Keeps the map as the cluster is.
+async fn watch(map: Arc<Map>) {
+    loop {
+        if let Ok(masters) = map.masters().await {
+            map.draw(masters);
+        }
+        tokio::time::sleep(PAUSES.0).await;
+        if !map.shards().is_empty() {
+            _ = tokio::time::timeout(PAUSES.1, map.look.notified()).await;
+        }
+    }
+}
+
+impl Map {
+    fn shards(&self) -> Arc<[Shard]> {
+        Arc::clone(&self.shards.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn of(&self, key: &[u8]) -> Result<&Link, Disconnected> {
+    fn of(&self, key: &[u8]) -> Result<Arc<Link>, Disconnected> {
         let slot = slot(key);
-        let shards = self.shards.get().ok_or(Disconnected)?;
-        let shard = shards.iter().find(|shard| (shard.slots.0..=shard.slots.1).contains(&slot));
-        Ok(&shard.ok_or(Disconnected)?.link)
+        let shards = self.shards();
+        let shard = shards.iter().find(|shard| has(&shard.slots, slot));
+        Ok(Arc::clone(&shard.ok_or(Disconnected)?.link))
+    }
+
+    /// As a master that we are connected to says, or else one of the servers we began with.
+    async fn masters(&self) -> RedisResult<Vec<((u16, u16), ConnectionAddr)>> {
+        for shard in self.shards().iter() {
+            let Ok(mut connection) = shard.link.connection() else { continue };
+            let slots = redis::cmd("CLUSTER").arg("SLOTS").query_async::<Value>(&mut connection).await;
+            let masters = slots.map_or_else(|_| Vec::new(), |slots| parse(&slots, self.seeds.tls()));
+            if !masters.is_empty() {
+                return Ok(masters);
+            }
+        }
+        self.seeds.masters().await
+    }
+
+    /// Links stay with their servers; one whose server is no master any more goes to who has its first slot.
+    fn draw(&self, masters: Vec<((u16, u16), ConnectionAddr)>) {
+        let mut drawn: BTreeMap<String, Slots> = BTreeMap::new();
+        for (slots, address) in masters {
+            drawn.entry(address.to_string()).or_default().push(slots);
+        }
+        drawn.values_mut().for_each(|slots| slots.sort_unstable());
+        let before = self.shards();
+        let same = |shard: &Shard| drawn.get(&shard.address) == Some(&shard.slots);
+        if before.len() == drawn.len() && before.iter().all(same) {
+            return;
+        }
+        if before.iter().any(|shard| !drawn.contains_key(&shard.address)) {
+            // Perhaps a replica took its place, which may lack what was acknowledged.
+            self.lost.store(true, Ordering::Release);
+        }
+        let orphan = |slots: &Slots| {
+            let heir = |shard: &&Shard| {
+                !drawn.contains_key(&shard.address)
+                    && shard.slots.first().is_some_and(|first| has(slots, first.0))
+            };
+            before.iter().find(heir)
+        };
+        let counted = slot(&self.counter);
+        let shards = drawn.iter().map(|(address, slots)| {
+            let same = before.iter().find(|shard| shard.address == *address).or_else(|| orphan(slots));
+            let link = same.map_or_else(|| self.link(slots), |shard| Arc::clone(&shard.link));
+            link.follow(slots[0].0, address);
+            link.count(has(slots, counted));
+            Shard { address: address.clone(), slots: slots.clone(), link }
+        });
+        let shards = shards.collect();
+        *self.shards.write().unwrap_or_else(PoisonError::into_inner) = shards;
+    }
+
+    fn link(&self, slots: &Slots) -> Arc<Link> {
+        let (seeds, lost) = (Arc::clone(&self.seeds), Arc::clone(&self.lost));
+        let link = Link::of_slot(seeds, slots[0].0, self.prefix.clone(), self.timeout, self.life, lost);
+        if let Some(peers) = lock(&self.peers).clone() {
+            link.listen(peers);
+        }
+        Arc::new(link)
     }
 }
 
@@ -159,45 +237,88 @@ impl Drop for Cluster {
 
 impl Nodes {
     /// Who has the key, which begins with the prefix.
-    pub(super) fn of(&self, key: &[u8]) -> Result<&Link, Disconnected> {
+    pub(super) fn of(&self, key: &[u8]) -> Result<Arc<Link>, Disconnected> {
         match self {
-            Self::One(link) => Ok(link),
-            Self::Cluster(cluster) => cluster.of(key),
+            Self::One(link) => Ok(Arc::clone(link)),
+            Self::Cluster(cluster) => cluster.map.of(key),
         }
     }
 
     /// Who counts generations.
-    pub(super) fn counter(&self) -> Result<&Link, Disconnected> {
+    pub(super) fn counter(&self) -> Result<Arc<Link>, Disconnected> {
         match self {
-            Self::One(link) => Ok(link),
-            Self::Cluster(cluster) => cluster.of(&cluster.counter),
+            Self::One(link) => Ok(Arc::clone(link)),
+            Self::Cluster(cluster) => cluster.map.of(&cluster.map.counter),
         }
     }
 
-    pub(super) fn all(&self) -> Vec<&Link> {
+    pub(super) fn all(&self) -> Vec<Arc<Link>> {
         match self {
-            Self::One(link) => vec![link],
-            Self::Cluster(cluster) => cluster
-                .shards
-                .get()
-                .map_or_else(Vec::new, |shards| shards.iter().map(|shard| &shard.link).collect()),
+            Self::One(link) => vec![Arc::clone(link)],
+            Self::Cluster(cluster) => {
+                cluster.map.shards().iter().map(|shard| Arc::clone(&shard.link)).collect()
+            }
         }
     }
 
     pub(super) fn listen(&self, peers: Weak<dyn Peers>) {
         if let Self::Cluster(cluster) = self {
-            *cluster.peers.lock().unwrap_or_else(PoisonError::into_inner) = Some(peers.clone());
+            *lock(&cluster.map.peers) = Some(peers.clone());
         }
         self.all().into_iter().for_each(|link| link.listen(peers.clone()));
+    }
+
+    /// A command about one key.
+    pub(super) async fn run<T: FromRedisValue>(&self, key: &[u8], command: &Cmd) -> Result<T, TierError> {
+        let mut connection = self.of(key)?.connection()?;
+        match command.query_async(&mut connection).await {
+            Ok(value) => Ok(value),
+            Err(error) => self.follow(error, command).await,
+        }
+    }
+
+    /// A script about one key.
+    pub(super) async fn step<T: FromRedisValue>(
+        &self,
+        step: &Step,
+        key: &[u8],
+        arguments: &[&[u8]],
+    ) -> Result<T, TierError> {
+        let mut connection = self.of(key)?.connection()?;
+        match step.run(key, arguments, &mut connection).await {
+            Ok(value) => Ok(value),
+            Err(error) => self.follow(error, &step.in_full(key, arguments)).await,
+        }
+    }
+
+    /// Where a slot is given to another master, whoever has it yet says who has the key: that one is asked, once.
+    pub(super) async fn follow<T: FromRedisValue>(
+        &self,
+        error: RedisError,
+        command: &Cmd,
+    ) -> Result<T, TierError> {
+        let (Self::Cluster(cluster), Some((address, _))) = (self, error.redirect_node()) else {
+            return Err(error.into());
+        };
+        cluster.map.look.notify_one();
+        let shards = cluster.map.shards();
+        let Some(shard) = shards.iter().find(|shard| shard.address == address) else {
+            return Err(error.into());
+        };
+        let mut connection = shard.link.connection()?;
+        let mut asking = redis::pipe();
+        asking.cmd("ASKING").ignore().add_command(command.clone());
+        let (value,) = asking.query_async::<(T,)>(&mut connection).await?;
+        Ok(value)
     }
 
     /// After a failover, a master may lack what the last one had acknowledged, removals among it: then nothing that was written
     /// before counts any more.
     pub(super) async fn trusted(&self) -> Result<(), TierError> {
         let Self::Cluster(cluster) = self else { return Ok(()) };
-        if cluster.lost.load(Ordering::Acquire) {
+        if cluster.map.lost.load(Ordering::Acquire) {
             self.counter()?.renew().await?;
-            cluster.lost.store(false, Ordering::Release);
+            cluster.map.lost.store(false, Ordering::Release);
         }
         Ok(())
     }

@@ -14,6 +14,8 @@ mod memory;
 mod model;
 mod prefetch;
 #[cfg(feature = "redis")]
+mod proxy;
+#[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
 mod redis_cluster;
@@ -43,4 +45,12 @@ fn memory(entries: u64) -> (Memory<u64, u64>, ManualClock) {
 fn with(config: Config) -> (Memory<u64, u64>, ManualClock) {
     let (clock, hand) = Clock::manual();
     (Memory::builder(config).clock(clock).build().unwrap(), hand)
+}
+
+/// How often a process with write-behind is killed; one with a disk tier a fifth of it.
+#[cfg(feature = "disk")]
+fn kills() -> u64 {
+    let short = if std::env::var_os("TIDEMILL_TEST_FULL").is_some() { 1000 } else { 25 };
+    let said = std::env::var("TIDEMILL_TEST_KILLS").ok();
+    said.and_then(|kills| kills.parse().ok()).unwrap_or(short).max(25)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidemill_cache::{Cache, Config, ErrorKind, Json, Memory, Redis, RedisConfig};
+use tidemill_cache::{Cache, Config, ErrorKind, Json, Memory, Namespace, Redis, RedisConfig};
 
 use crate::SECOND;
 use crate::redis_server::Server;
@@ -61,10 +61,12 @@ async fn a_redis_tier_is_shared_and_survives_what_servers_do() {
     what_one_loads_the_other_finds(&url).await;
     a_change_reaches_the_other(&url).await;
     tags_reach_the_other(&url).await;
+    namespaces_reach_the_other(&url).await;
     patterns_reach_the_other(&url).await;
     a_removal_ends_anothers_load(&url).await;
     what_counts_for_nobody_is_replaced(&url).await;
     four_processes_load_once(&url).await;
+    reads_do_without_a_connection_of_their_own(&url).await;
     a_frozen_server_costs_time_and_no_error(&server).await;
     a_killed_server_is_no_error(&mut server).await;
 }
@@ -106,6 +108,39 @@ async fn tags_reach_the_other(url: &str) {
     eventually("the new value", async || one.get(&1).await.as_deref() == Some("new")).await;
     one.invalidate_all().await;
     eventually("the push", async || other.get(&11).await.is_none()).await;
+}
+
+const LOW: Namespace = Namespace::new("low");
+const HIGH: Namespace = Namespace::new("high");
+const ODD: Namespace = Namespace::new("odd");
+
+async fn namespaces_reach_the_other(url: &str) {
+    let cache = || -> Prices {
+        let memory = Memory::builder(Config { tier_timeout: 5 * SECOND, ..Config::default() });
+        let memory =
+            memory.tags(|_: &u64, _: &String, tags| tags.add("low")).namespaces([LOW, HIGH], |key, _| {
+                if *key == 5 { ODD } else { [LOW, HIGH][usize::from(*key > 9)] }
+            });
+        let redis =
+            RedisConfig { url: url.to_owned().into(), prefix: "n:".to_owned(), ..RedisConfig::default() };
+        Cache::builder(memory).codec(Json).tier(Redis::connect(&redis).unwrap()).build().unwrap()
+    };
+    let (one, other, loads) = (cache(), cache(), Arc::default());
+    up(&one).await;
+    up(&other).await;
+    for key in [1, 11] {
+        ask(&one, key, "old", &loads).await;
+        assert_eq!(ask(&other, key, "?", &loads).await, "old");
+    }
+    one.invalidate_namespace(LOW).await.unwrap();
+    assert_eq!(one.get(&1).await, None);
+    eventually("the push", async || other.get(&1).await.is_none()).await;
+    assert_eq!(other.get(&11).await.as_deref(), Some("old"), "a tag of the same name is another thing");
+    assert_eq!(ask(&other, 1, "new", &loads).await, "new");
+    ask(&one, 5, "nobody's", &loads).await;
+    assert_eq!(one.get(&5).await, None, "of no namespace that was declared");
+    let error = one.invalidate_namespace(ODD).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.to_string().contains("low, high"), "{error}");
 }
 
 async fn patterns_reach_the_other(url: &str) {
@@ -160,6 +195,71 @@ async fn what_counts_for_nobody_is_replaced(url: &str) {
     assert_eq!(ask(&one, 1, "a", &loads).await, "a");
     one.memory().remove(&1);
     assert_eq!(ask(&one, 1, "b", &loads).await, "a", "it was written");
+}
+
+/// The connections of caches that only read, by their numbers.
+async fn readers(url: &str) -> Vec<u64> {
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(&mut connection).await.unwrap();
+    let ours = list.lines().filter(|line| line.contains("name=tidemill-cache-reads"));
+    ours.map(|line| line["id=".len()..].split(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+/// It is cut again and again while eight tasks read, and one user may not have it at all: nobody sees a failure or another's value.
+async fn reads_do_without_a_connection_of_their_own(url: &str) {
+    let client = redis::Client::open(url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let rule = ["limited", "on", ">secret", "~*", "&*", "+@all", "-info"];
+    let () = redis::cmd("ACL").arg("SETUSER").arg(&rule).query_async(&mut connection).await.unwrap();
+    eventually("the end of earlier caches", async || readers(url).await.is_empty()).await;
+    let limited = cache(&url.replace("//", "//limited:secret@"), "r:");
+    up(&limited).await;
+    assert!(readers(url).await.is_empty(), "it does not know which server it would be");
+    let one = cache(url, "r:");
+    up(&one).await;
+    eventually("its own connection", async || !readers(url).await.is_empty()).await;
+    // Not key 0, whose removal both owe since they had no connection. The pushes come in the order of the changes.
+    limited.insert(99, "old".to_owned()).await;
+    for key in 1..100 {
+        one.insert(key, format!("of {key}")).await;
+    }
+    eventually("the last push", async || limited.memory().get(&99).is_none()).await;
+    let before = [&one, &limited].map(|cache| cache.stats().tiers[0]);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tasks: Vec<_> = (0..8_u64)
+        .map(|task| {
+            let cache = if task % 4 == 0 { limited.clone() } else { one.clone() };
+            let stop = Arc::clone(&stop);
+            tokio::spawn(async move {
+                let (mut key, loads) = (task, Arc::default());
+                while !stop.load(Ordering::Relaxed) {
+                    key = 1 + (key * 7 + 3) % 99;
+                    cache.memory().remove(&key);
+                    assert_eq!(ask(&cache, key, "loaded", &loads).await, format!("of {key}"));
+                }
+            })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        eventually("another connection", async || readers(url).await.iter().any(|id| !seen.contains(id)))
+            .await;
+        for id in readers(url).await {
+            let kill = redis::cmd("CLIENT").arg("KILL").arg("ID").arg(id).to_owned();
+            let _: u64 = kill.query_async(&mut connection).await.unwrap();
+            seen.push(id);
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for (cache, before) in [&one, &limited].into_iter().zip(before) {
+        let now = cache.stats().tiers[0];
+        assert!(now.hits > before.hits, "{now:?}");
+        assert_eq!((now.failures, now.misses), (before.failures, before.misses), "{now:?}");
+    }
 }
 
 /// A thousand callers in each of four processes, on one cold key.

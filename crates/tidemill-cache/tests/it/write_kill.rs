@@ -99,7 +99,7 @@ fn nothing_acknowledged_is_lost_over_kills() {
     if std::env::var_os(CHILD).is_some() {
         return;
     }
-    let kills = if std::env::var_os("TIDEMILL_TEST_FULL").is_some() { 1000 } else { 25 };
+    let kills = crate::kills();
     let dir = tempfile::tempdir().unwrap();
     let (mut acknowledged, mut number) = (HashMap::<u64, u64>::new(), 0);
     for kill in 0..kills {
