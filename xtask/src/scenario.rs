@@ -56,6 +56,10 @@ pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>, args: 
     if let Some(kills) = kills {
         command.args(["--kills", &kills.to_string()]);
     }
+    if area == "dataset-readers" {
+        let pythons = servers::python::new_and_old(workspace).map_err(anyhow::Error::msg)?;
+        command.env(servers::python::VARIABLE, pythons);
+    }
     command.args(args);
     process::run(&mut command)
 }

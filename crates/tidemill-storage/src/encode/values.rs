@@ -239,8 +239,10 @@ impl Encoded {
         };
         let (plain, differences) = (tried(Self::Plain)?, tried(Self::Delta)?);
         let bits = plain.min(differences);
+        // Differences of noise are no shorter than the noise, and those of 64 bits trip arrow2.
+        let noise = differences + 4.0 > 8.0 * bytes as f64 && count > SAMPLE / 16;
         // Compressing plain numbers costs more than packing their differences.
-        let otherwise = if plain < 0.97 * differences { Self::Plain } else { Self::Delta };
+        let otherwise = if noise || plain < 0.97 * differences { Self::Plain } else { Self::Delta };
         let some = numbers.places(begin(), sample / 4).is_some();
         if !some || f64::from(width(numbers.values().len() as u64)) >= bits {
             return Ok(otherwise);
