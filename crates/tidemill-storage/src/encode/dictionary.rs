@@ -122,7 +122,7 @@ pub(crate) fn dense(numbers: &[i64], limit: usize) -> Option<(Vec<u32>, Vec<i64>
 
 /// The bits of a float but for the upper twelve of its mantissa. Decimals of so many places that differ by a power of two share these,
 /// within one exponent: 10.07, 10.32 and 10.57 do.
-pub(crate) fn family(bits: u64) -> u64 {
+fn family(bits: u64) -> u64 {
     bits & !(0xfff << 40)
 }
 

@@ -10,7 +10,7 @@ use super::{
     chunk::{booleans, indexes},
     decimal::scaled,
     delta::delta,
-    dictionary::{Numbers, alike, dense, family, texts},
+    dictionary::{Numbers, alike, dense, texts},
     pack::Packer,
 };
 use crate::{columns::ColumnView, kind::Kind};
@@ -136,7 +136,7 @@ const HEAVY: usize = 4;
 
 impl Encoded {
     /// Chooses: texts by a dictionary while it stays small; integers plain, by their differences or by a dictionary, whichever is the
-    /// shortest after compression by a sample; floats by a dictionary where they repeat or are decimals. `limit` is the longest
+    /// shortest after compression by a sample; floats by a dictionary where they repeat. `limit` is the longest
     /// dictionary, in bytes.
     pub(crate) fn choose(
         values: &Values<'_>,
@@ -180,11 +180,12 @@ impl Encoded {
         let (scale, whole) = scaled(all())?;
         let (places, found) = dense(&whole, limit)?;
         let values: Vec<u64> = found.into_iter().map(|number| (number as f64 / scale).to_bits()).collect();
-        let moved = if packs && values.len() > count / HEAVY { alike(&values, numbers) } else { None };
-        // A dictionary of values that hardly repeat would only add to them, but for what compression takes off it.
-        if values.len() > count / 2 + 1 && moved.is_none() {
+        // A dictionary of values that hardly repeat would only add to them.
+        if values.len() > count / 2 + 1 {
             return None;
         }
+        let heavy = packs && values.len() > count / HEAVY;
+        let moved = if heavy { alike(&values, numbers) } else { None };
         Some(Self::Numbers { places, values, ordered: true, moved })
     }
 
@@ -199,21 +200,19 @@ impl Encoded {
         let count = values.len;
         let sample = count.min(SAMPLE);
         let begin = || all().take(sample);
-        let related = packs && bytes == 8 && numbers.places(begin().map(family), sample / HEAVY).is_some();
-        let most = if related { sample } else { sample - sample / 32 };
-        if sample == 0 || numbers.places(begin(), most).is_none() {
+        if sample == 0 || numbers.places(begin(), sample - sample / 32).is_none() {
             return Self::Plain;
         }
         let Some(mut places) = numbers.places(all(), (limit / bytes).min(count)) else { return Self::Plain };
+        // Plain floats still compress somewhat.
+        if cost(numbers.values().len(), bytes, count) >= 0.8 * 8.0 * bytes as f64 {
+            return Self::Plain;
+        }
         let order = Order::of(values.kind);
         numbers.sort(&mut places, |bits| order.rank(bits));
         let found = numbers.values().to_vec();
-        let heavy = related && found.len() > count / HEAVY;
+        let heavy = packs && bytes == 8 && found.len() > count / HEAVY;
         let moved = if heavy { alike(&found, numbers) } else { None };
-        // Plain floats still compress somewhat.
-        if moved.is_none() && cost(found.len(), bytes, count) >= 0.8 * 8.0 * bytes as f64 {
-            return Self::Plain;
-        }
         Self::numbers(places, found, order, moved)
     }
 
