@@ -15,6 +15,12 @@ use crate::workspace::Workspace;
 /// Areas whose benchmark asks real servers.
 const SERVED: &[&str] = &["collector"];
 
+/// Areas whose rivals are run by a Python.
+const BY_PYTHON: &[&str] = &["collector", "storage"];
+
+/// Names a folder in which one side leaves data for the other.
+const SHARED: &str = "TIDEMILL_BENCH_DIR";
+
 /// Areas whose benchmark asks PostgreSQL.
 const ON_DATABASE: &[&str] = &["lease", "task-queue"];
 
@@ -68,10 +74,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     } else {
         Running::none()
     };
+    let shared = workspace.target().join("bench").join(&options.area);
     for command in [&mut ours, &mut theirs] {
-        command.envs(servers.variables());
+        command.envs(servers.variables()).env(SHARED, &shared);
     }
-    if options.rivals && SERVED.contains(&options.area.as_str()) {
+    if options.rivals && BY_PYTHON.contains(&options.area.as_str()) {
         let python = servers::python::rivals(workspace).map_err(anyhow::Error::msg)?;
         theirs.env(servers::python::RIVALS_VARIABLE, python);
     }

@@ -59,7 +59,7 @@ enum Task {
         /// How many times to kill the process under test
         #[arg(long)]
         kills: Option<u32>,
-        /// Arguments of the soak test itself
+        /// Arguments of the soak test itself; `--only tests` or `--only kills` runs one part of `soak storage`
         #[arg(last = true)]
         args: Vec<String>,
     },

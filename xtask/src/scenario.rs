@@ -62,16 +62,42 @@ pub(crate) fn soak(workspace: &Workspace, area: &str, kills: Option<u32>, args: 
         command.env("TIDEMILL_TEST_FULL", "1").env("TIDEMILL_TEST_KILLS", kills.to_string());
         return process::run(&mut command);
     }
-    if let Some((_, package)) = ALSO.iter().find(|(name, _)| *name == area) {
+    let only = only(args)?;
+    if let Some((_, package)) = ALSO.iter().find(|(name, _)| *name == area && only != Some(Part::Kills)) {
         let mut command = workspace.cargo(["test", "--release", "--package", package, "--test", "it"]);
         process::run(command.env("TIDEMILL_TEST_FULL", "1"))?;
+    }
+    if only == Some(Part::Tests) {
+        return Ok(());
     }
     let mut command = binary(workspace, "soak", area)?;
     if let Some(kills) = kills {
         command.args(["--kills", &kills.to_string()]);
     }
+    if area == "dataset-readers" {
+        let pythons = servers::python::new_and_old(workspace).map_err(anyhow::Error::msg)?;
+        command.env(servers::python::VARIABLE, pythons);
+    }
     command.args(args);
     process::run(&mut command)
+}
+
+/// A part of a soak run, by `-- --only PART`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The crate's own tests at full length.
+    Tests,
+    /// The binary that kills.
+    Kills,
+}
+
+fn only(args: &[String]) -> Result<Option<Part>> {
+    let Some(at) = args.iter().position(|arg| arg == "--only") else { return Ok(None) };
+    match args.get(at + 1).map(String::as_str) {
+        Some("tests") => Ok(Some(Part::Tests)),
+        Some("kills") => Ok(Some(Part::Kills)),
+        _ => bail!("--only is followed by `tests` (the crate's own, at full length) or `kills`"),
+    }
 }
 
 /// `cargo run --release` of the binary KIND-AREA; an error lists the areas there are.
@@ -111,6 +137,15 @@ mod tests {
     fn an_area_is_a_crates_short_or_full_name() {
         assert_eq!(choose(NAMES, "bench", "rate-limit").unwrap(), "bench-rate-limit");
         assert_eq!(choose(NAMES, "sim", "tidemill-rate-limit").unwrap(), "sim-rate-limit");
+    }
+
+    #[test]
+    fn a_part_is_run_alone() {
+        let of = |args: &[&str]| only(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["--kills", "3"]).unwrap(), None);
+        assert_eq!(of(&["--only", "kills"]).unwrap(), Some(Part::Kills));
+        assert_eq!(of(&["--only", "tests"]).unwrap(), Some(Part::Tests));
+        assert!(of(&["--only"]).unwrap_err().to_string().contains("`kills`"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 """What pyarrow, Polars and DuckDB pay for 5 M bars: writing them with zstd 3, and reading a part. One JSON line a figure.
 
-python storage.py ROUNDS DIR
+python storage.py ROUNDS DIR [BARS]
+
+BARS holds real.parquet and resampled.parquet, which bench-storage wrote: they are read by pyarrow and written again by each.
 """
 
 import gc
@@ -61,8 +63,50 @@ def measure(rounds, body):
     return values[1:]
 
 
+def weigh(rounds, folder, bars):
+    """Real bars, and 5 M resampled from them: what they cost and weigh by defaults and zstd 3."""
+    cases = [
+        ("real.parquet", "real bars as they are", "kB", 1e3, None),
+        ("resampled.parquet", "5 M bars resampled from real ones", "MB", 1e6, 50_000),
+        ("resampled.parquet", "the same in row groups of a million", "MB", 1e6, None),
+    ]
+    for file, case, unit, scale, group in cases:
+        data = pq.read_table(os.path.join(bars, file)).combine_chunks()
+        target = os.path.join(folder, "weighed.parquet")
+
+        def report(rival, write):
+            costs = measure(min(rounds, 3), write)
+            emit(rival, f"{case}, bytes", unit, [os.path.getsize(target) / scale])
+            if unit == "MB":
+                emit(rival, f"{case}, load", "s", costs)
+
+        def by_pyarrow(rows=None):
+            pq.write_table(data, target, compression="zstd", compression_level=3, row_group_size=rows)
+
+        report("pyarrow", by_pyarrow)
+        if unit == "MB":
+            report("pyarrow, the same row groups", lambda: by_pyarrow(group))
+        try:
+            import polars as pl
+
+            frame = pl.from_arrow(data)
+            report("polars", lambda: frame.write_parquet(target, compression="zstd", compression_level=3))
+        except ImportError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+        try:
+            import duckdb
+
+            base = duckdb.connect()
+            base.register("bars", data)
+            report("duckdb", lambda: base.execute(f"COPY bars TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3)"))
+        except ImportError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+
+
 def main():
     rounds, folder = int(sys.argv[1]), sys.argv[2]
+    if len(sys.argv) > 3:
+        weigh(rounds, folder, sys.argv[3])
     data = table()
     assert data.num_rows == SYMBOLS * BARS
     low, high = START + 9_500 * MINUTE, START + 10_000 * MINUTE

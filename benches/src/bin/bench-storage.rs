@@ -3,6 +3,9 @@
 //! `rival-storage` does the same with SQLite and, where a Python is named, with pyarrow, DuckDB and Polars. The bars are
 //! made by the same arithmetic on both sides.
 
+#[path = "storage/real.rs"]
+mod real;
+
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,12 +14,11 @@ use std::sync::Arc;
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tidemill_benches::{Better, Clock, Rounds, Row, Samples, UnitKind};
-use tidemill_sandbox::{Bar, Config as SandboxConfig, Sandbox};
 use tidemill_storage::arrow::arrow_array::{
     Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
 };
 use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use tidemill_storage::{Changes, Config, Narrowing, Scan, Store, TableSpec, Tolerance};
+use tidemill_storage::{Changes, Config, Scan, Store, TableSpec};
 
 const SYMBOLS: u64 = 500;
 const BARS: u64 = 10_000;
@@ -32,12 +34,25 @@ fn main() -> Outcome<()> {
     }
     let dir = tempfile::tempdir()?;
     let rounds = Rounds::from_args(5);
-    commits(&rounds)?;
-    let store = bulk(&rounds, dir.path())?;
-    reads(&rounds, &store, &file_of(dir.path())?)?;
-    appends(&rounds)?;
-    narrowing()?;
-    for way in ["load", "commit"] {
+    // `--only commits`, and so on: one part alone.
+    let only = std::env::args().skip_while(|arg| arg != "--only").nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("real") {
+        real::weigh(rounds.count(), dir.path())?;
+        real::narrowed()?;
+    }
+    if wanted("commits") {
+        commits(&rounds)?;
+    }
+    if wanted("reads") {
+        let store = bulk(&rounds, &dir.path().join("bulk"))?;
+        let last = std::fs::read_dir(dir.path().join("bulk"))?.next().ok_or("nothing was loaded")??;
+        reads(&rounds, &store, &file_of(&last.path())?)?;
+    }
+    if wanted("appends") {
+        appends(&rounds)?;
+    }
+    for way in ["load", "commit"].into_iter().filter(|_| wanted("memory")) {
         let output = Command::new(std::env::current_exe()?).args(["--memory", way]).output()?;
         let mib: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
         let case = format!("5 M rows by {way}, resident at most");
@@ -173,54 +188,6 @@ fn appends(rounds: &Rounds) -> Outcome<()> {
     Ok(())
 }
 
-/// The sandbox's real daily bars of five companies and an index, prices to 32 bits within 6e-8 of each.
-fn narrowing() -> Outcome<()> {
-    let sandbox = Sandbox::builder(SandboxConfig::default()).build()?;
-    let names = ["AAPL", "FB", "GOOG", "IBM", "MSFT", "GSPC"];
-    let mut bars = Vec::new();
-    for name in names {
-        let mut found: Vec<_> = sandbox.bars(name).ok_or("the sandbox has no such bars")?.collect();
-        found.reverse();
-        bars.extend(found.into_iter().map(|bar| (name, bar)));
-    }
-    let price =
-        |of: fn(&Bar) -> f64| Arc::new(Float64Array::from_iter_values(bars.iter().map(|(_, bar)| of(bar))));
-    let time = |day: i32| i64::from(day) * 1440 * MINUTE;
-    let rows = RecordBatch::try_new(
-        schema(),
-        vec![
-            Arc::new(StringArray::from_iter_values(bars.iter().map(|(name, _)| name))),
-            Arc::new(
-                TimestampNanosecondArray::from_iter_values(bars.iter().map(|(_, bar)| time(bar.day)))
-                    .with_timezone("UTC"),
-            ),
-            price(|bar| bar.open),
-            price(|bar| bar.high),
-            price(|bar| bar.low),
-            price(|bar| bar.close),
-            Arc::new(Int64Array::from_iter_values(bars.iter().map(|(_, bar)| bar.volume as i64))),
-        ],
-    )?;
-    let prices = ["open", "high", "low", "close"];
-    let narrowing =
-        prices.iter().fold(Narrowing::new(), |all, price| all.float(*price, Tolerance::Relative(6e-8)));
-    let report = narrowing.apply(&rows)?.report;
-    let (wide, narrow) = narrowing.on_disk(&rows, &Config::default())?;
-    let samples = |bytes: u64| [bytes as f64 / 1e3].into_iter().collect::<Samples>();
-    row("real bars narrowed, in memory", "kB", UnitKind::Count)
-        .rival("not narrowed")
-        .goal(0.65)
-        .ours(&samples(report.bytes_after))
-        .theirs(&samples(report.bytes_before))
-        .emit()?;
-    row("real bars narrowed, on disk", "kB", UnitKind::Count)
-        .rival("not narrowed")
-        .ours(&samples(narrow))
-        .theirs(&samples(wide))
-        .emit()?;
-    Ok(())
-}
-
 /// A process of its own, whose peak is that of writing alone: rows are made as they are asked for.
 fn memory(way: &str) -> Outcome<()> {
     let dir = tempfile::tempdir()?;
@@ -245,8 +212,12 @@ fn memory(way: &str) -> Outcome<()> {
 }
 
 fn open(dir: &Path) -> Outcome<Store> {
+    open_with(dir, Config::default())
+}
+
+fn open_with(dir: &Path, config: Config) -> Outcome<Store> {
     let table = TableSpec::new("bars", schema(), ["symbol", "ts"]);
-    Ok(Store::builder(Config::default()).table(table).open(dir)?)
+    Ok(Store::builder(config).table(table).open(dir)?)
 }
 
 fn schema() -> SchemaRef {
@@ -311,7 +282,6 @@ fn bars(
     )
 }
 
-fn file_of(dir: &Path) -> Outcome<PathBuf> {
-    let round = std::fs::read_dir(dir)?.next().ok_or("nothing was loaded")??.path();
-    Ok(std::fs::read_dir(round.join("parquet/bars"))?.next().ok_or("no file")??.path())
+fn file_of(store: &Path) -> Outcome<PathBuf> {
+    Ok(std::fs::read_dir(store.join("parquet/bars"))?.next().ok_or("no file")??.path())
 }

@@ -1,7 +1,7 @@
 //! Kills a writer with SIGKILL at random moments and looks whether every acknowledged row is there, once.
 //!
-//! `cargo xtask soak storage --kills 1000`. The control, a writer that acknowledges before it commits, runs at the end and
-//! must be caught.
+//! `cargo xtask soak storage --kills 1000`; `-- --only kills` leaves out the tests at full length, which come before and take hours beside
+//! other work. The control, a writer that acknowledges before it commits, runs at the end and must be caught.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -36,7 +36,7 @@ pub struct Config {
     /// A folder's file longer than this is cut into parts by a hash of the series, at the end of a publish. Default 256 MiB;
     /// at least 1 KiB.
     pub split_bytes: u64,
-    /// Rows in a row group. Default 50 000.
+    /// Rows in a row group. Default 50 000. A million, for an archive that is loaded and seldom changed, takes 16 % less of real daily bars.
     pub row_group_rows: usize,
     /// Bytes in a data page before compression, and in a dictionary. Default 1 MB.
     pub page_bytes: usize,

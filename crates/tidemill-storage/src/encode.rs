@@ -56,7 +56,7 @@ impl GroupEncoder {
         let mut group = file.next_row_group()?;
         for (at, (column, learned)) in self.columns.iter_mut().enumerate() {
             let values = Values::new(rows.view(at));
-            let encoded = Encoded::choose(&values, &mut self.numbers, self.cut.bytes);
+            let encoded = Encoded::choose(&values, &mut self.numbers, &mut self.packer, self.cut.bytes)?;
             let chunk = chunk(&values, &encoded, column, self.cut, &mut self.packer, learned)?;
             group.append_column(&chunk.bytes, chunk.close)?;
         }

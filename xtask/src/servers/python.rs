@@ -1,4 +1,4 @@
-//! Pythons in virtual environments under `target`: one with the readers the dataset is tested with, one with rivals.
+//! Pythons in virtual environments under `target`: one with the readers the dataset is tested with, one with old ones, one with rivals.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,12 +9,16 @@ use crate::workspace::Workspace;
 use super::install;
 
 /// The variable that names it to the tests; set beforehand, it is used as it is.
-pub(super) const VARIABLE: &str = "TIDEMILL_TEST_PYTHON";
+pub(crate) const VARIABLE: &str = "TIDEMILL_TEST_PYTHON";
 
 /// The variable that names the rivals' one to a benchmark; set beforehand, it is used as it is.
 pub(crate) const RIVALS_VARIABLE: &str = "TIDEMILL_BENCH_PYTHON";
 
+/// The variable that names one with the old readers; set beforehand, it is used as it is.
+const OLD_VARIABLE: &str = "TIDEMILL_TEST_OLD_PYTHON";
+
 const READERS: &str = include_str!("../../servers/requirements.txt");
+const OLD: &str = include_str!("../../servers/requirements-old.txt");
 const RIVALS: &str = include_str!("../../../benches/rivals/python/requirements.txt");
 
 /// A Python that imports every reader, made when there is none.
@@ -30,6 +34,16 @@ pub(super) fn ready_in(target: &Path) -> Result<PathBuf, String> {
 /// A Python that imports every rival, made when there is none.
 pub(crate) fn rivals(workspace: &Workspace) -> Result<PathBuf, String> {
     made(&workspace.target().join("python-rivals"), RIVALS_VARIABLE, RIVALS)
+}
+
+/// Pythons for `soak dataset-readers`, with `:` between: the newest readers, which rivals are too, and old ones, pinned.
+pub(crate) fn new_and_old(workspace: &Workspace) -> Result<String, String> {
+    if let Some(given) = std::env::var_os(VARIABLE).filter(|given| given.to_string_lossy().contains(':')) {
+        return Ok(given.to_string_lossy().into_owned());
+    }
+    let new = rivals(workspace)?;
+    let old = made(&workspace.target().join("python-old"), OLD_VARIABLE, OLD)?;
+    Ok(format!("{}:{}", new.display(), old.display()))
 }
 
 fn made(venv: &Path, variable: &str, requirements: &str) -> Result<PathBuf, String> {

@@ -97,7 +97,18 @@ fn bars(symbol: u64, shift: i64) -> Vec<Bar> {
 fn readers(python: &str, rounds: u32) -> Outcome<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/storage.py");
     let dir = tempfile::tempdir()?;
-    let output = Command::new(python).arg(script).arg(rounds.to_string()).arg(dir.path()).output()?;
+    let mut command = Command::new(python);
+    command.arg(script).arg(rounds.to_string()).arg(dir.path());
+    // Where bench-storage left the bars that it weighed.
+    match std::env::var_os("TIDEMILL_BENCH_DIR")
+        .filter(|bars| Path::new(bars).join("resampled.parquet").exists())
+    {
+        Some(bars) => _ = command.arg(bars),
+        None => eprintln!(
+            "SKIPPED: real bars; `cargo xtask bench storage --rivals` has bench-storage write them first"
+        ),
+    }
+    let output = command.output()?;
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         return Err(format!("storage.py ended with {}", output.status).into());
@@ -107,7 +118,7 @@ fn readers(python: &str, rounds: u32) -> Outcome<()> {
         let text = |name: &str| said[name].as_str().ok_or_else(|| format!("storage.py says no {name}"));
         let values = said["values"].as_array().ok_or("storage.py says no values")?;
         let values: Samples = values.iter().filter_map(Value::as_f64).collect();
-        let kind = if text("unit")? == "MB" { UnitKind::Count } else { UnitKind::Cpu };
+        let kind = if matches!(text("unit")?, "MB" | "kB") { UnitKind::Count } else { UnitKind::Cpu };
         Row::new("storage", text("case")?, text("unit")?, kind, Better::Lower)
             .rival(text("rival")?)
             .theirs(&values)

@@ -61,7 +61,8 @@ pub(crate) fn chunk(
         pages.push(page);
     }
     let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
-    let codec = packer.pack(&mut pages, learned)?;
+    learned.encoded(encoded.encoding());
+    let codec = packer.pack(&mut pages, values.rows(), learned)?;
 
     let kind = values.kind();
     let mut bytes = Vec::with_capacity(pages.iter().map(|page| page.len() + 64).sum());

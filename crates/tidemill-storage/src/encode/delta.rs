@@ -28,30 +28,6 @@ pub(crate) fn delta(values: impl ExactSizeIterator<Item = u64>, bytes: usize, ou
     }
 }
 
-/// How many bits an integer takes, differences packed, by these of them.
-pub(crate) fn estimate(values: impl Iterator<Item = u64>, bytes: usize) -> f64 {
-    let mut values = values.map(|value| widened(value, bytes));
-    let Some(mut last) = values.next() else { return 0.0 };
-    let (mut bits, mut count) = (0, 0);
-    let mut block = [0i64; BLOCK];
-    loop {
-        let mut len = 0;
-        for value in values.by_ref().take(BLOCK) {
-            block[len] = difference(value, last, bytes);
-            last = value;
-            len += 1;
-        }
-        if len < BLOCK {
-            return if count == 0 { f64::from(8 * bytes as u32) } else { f64::from(bits) / f64::from(count) };
-        }
-        let least = block.iter().copied().min().unwrap_or(0);
-        for mini in block.chunks(MINI) {
-            bits += MINI as u32 * mini_width(mini, least, bytes);
-        }
-        count += BLOCK as u32;
-    }
-}
-
 fn write(block: &[i64], bytes: usize, out: &mut Vec<u8>) {
     let least = block.iter().copied().min().unwrap_or(0);
     zigzag(least, out);

@@ -120,6 +120,27 @@ pub(crate) fn dense(numbers: &[i64], limit: usize) -> Option<(Vec<u32>, Vec<i64>
     Some((numbers.iter().map(|n| place[(n - low) as usize]).collect(), found))
 }
 
+/// The bits of a float but for the upper twelve of its mantissa. Decimals of so many places that differ by a power of two share these,
+/// within one exponent: 10.07, 10.32 and 10.57 do.
+fn family(bits: u64) -> u64 {
+    bits & !(0xfff << 40)
+}
+
+/// Where each of these floats, which ascend, stands when those of one family follow each other, ascending: neighbours share six bytes
+/// of eight, and compress to two thirds of what they take ascending. None when the families are nearly as many as the floats.
+pub(crate) fn alike(values: &[u64], numbers: &mut Numbers) -> Option<Vec<u32>> {
+    let families = numbers.places(values.iter().map(|bits| family(*bits)), values.len() / 4)?;
+    let mut next = vec![0u32; numbers.values().len() + 1];
+    families.iter().for_each(|family| next[*family as usize + 1] += 1);
+    (1..next.len()).for_each(|at| next[at] += next[at - 1]);
+    let place = |family: u32| {
+        let next = &mut next[family as usize];
+        *next += 1;
+        *next - 1
+    };
+    Some(families.into_iter().map(place).collect())
+}
+
 /// Fibonacci hashing (Knuth, 6.4): the high bits of a product with the golden ratio.
 fn spread(value: u64, slots: usize) -> usize {
     (value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - slots.trailing_zeros())) as usize
@@ -197,6 +218,23 @@ mod tests {
         assert!(dense(&given, 100).is_none());
         assert!(dense(&[0, 1 << 40], 100).is_none() && dense(&[i64::MIN, i64::MAX], 100).is_none());
         assert!(dense(&[], 100).is_none());
+    }
+
+    #[test]
+    fn a_family_stands_together_and_every_value_once() {
+        let values: Vec<u64> = (600..9000).map(|cents| (f64::from(cents) / 100.0).to_bits()).collect();
+        let mut numbers = Numbers::default();
+        let moved = alike(&values, &mut numbers).unwrap();
+        let mut dictionary = vec![0; values.len()];
+        values.iter().zip(&moved).for_each(|(value, at)| dictionary[*at as usize] = *value);
+        let mut sorted = dictionary.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, values);
+        let changes = dictionary.windows(2).filter(|pair| family(pair[0]) != family(pair[1])).count();
+        // 25 quarters' remainders in each of the binades from 4 to 128.
+        assert_eq!(changes + 1, 25 * 5);
+        let noise: Vec<u64> = (1..9000).map(|n| (1.0 / f64::from(n)).to_bits()).rev().collect();
+        assert!(alike(&noise, &mut numbers).is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 
 use parquet::{
-    basic::{Compression as Codec, ZstdLevel},
+    basic::{Compression as Codec, Encoding, ZstdLevel},
     errors::{ParquetError, Result},
 };
 
@@ -11,6 +11,9 @@ use crate::{Compression, Config};
 
 /// A page that compression makes less than this share smaller is kept as it is.
 const WORTH: f64 = 0.02;
+/// With `auto`, a chunk of which compression takes less than a tenth of a byte a row off is left as it is: to set up a decompressor costs a
+/// reader as much as to decompress 10 KB.
+const FEWEST: usize = 10;
 /// After a page that was not worth it, so many of its column go by before the next is tried.
 const SKIP: u32 = 40;
 
@@ -26,9 +29,17 @@ pub(crate) struct Packer {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Learned {
     skip: u32,
+    of: Option<Encoding>,
 }
 
 impl Learned {
+    /// What was learned of pages of one encoding says nothing about those of another.
+    pub(crate) fn encoded(&mut self, encoding: Encoding) {
+        if self.of != Some(encoding) {
+            *self = Self { skip: 0, of: Some(encoding) };
+        }
+    }
+
     fn tries(&mut self) -> bool {
         self.skip = self.skip.saturating_sub(1);
         self.skip == 0
@@ -45,11 +56,34 @@ impl Packer {
         Ok(Self { choice: config.compression, level, zstd, snappy: snap::raw::Encoder::new() })
     }
 
+    /// Whether anything is compressed at all.
+    pub(crate) fn packs(&self) -> bool {
+        self.choice != Compression::None
+    }
+
+    /// Bytes that a page would take.
+    pub(crate) fn tried(&mut self, page: &[u8]) -> Result<usize> {
+        let packed = match (self.choice, &mut self.zstd) {
+            (_, Some(zstd)) => zstd.compress(page)?.len(),
+            (Compression::Snappy, _) => {
+                self.snappy.compress_vec(page).map_err(|e| ParquetError::External(Box::new(e)))?.len()
+            }
+            (Compression::Lz4, _) => lz4_flex::block::compress(page).len(),
+            _ => page.len(),
+        };
+        Ok(packed.min(page.len()))
+    }
+
     /// Compresses the pages of one column chunk, each in its place, and says by what: nothing, where none of them gains.
-    pub(crate) fn pack(&mut self, pages: &mut [Vec<u8>], learned: &mut Learned) -> Result<Codec> {
+    pub(crate) fn pack(
+        &mut self,
+        pages: &mut [Vec<u8>],
+        rows: usize,
+        learned: &mut Learned,
+    ) -> Result<Codec> {
         match self.choice {
             Compression::None => Ok(Codec::UNCOMPRESSED),
-            Compression::Auto | Compression::Zstd => self.pack_zstd(pages, learned),
+            Compression::Auto | Compression::Zstd => self.pack_zstd(pages, rows, learned),
             Compression::Snappy => {
                 for page in pages {
                     *page =
@@ -64,7 +98,7 @@ impl Packer {
         }
     }
 
-    fn pack_zstd(&mut self, pages: &mut [Vec<u8>], learned: &mut Learned) -> Result<Codec> {
+    fn pack_zstd(&mut self, pages: &mut [Vec<u8>], rows: usize, learned: &mut Learned) -> Result<Codec> {
         let packed: Vec<Option<Vec<u8>>> = pages
             .iter()
             .enumerate()
@@ -83,7 +117,11 @@ impl Packer {
                 Ok(packed)
             })
             .collect::<io::Result<_>>()?;
-        if self.choice == Compression::Auto && packed.iter().all(Option::is_none) {
+        let saved = |(page, packed): (&Vec<u8>, &Option<Vec<u8>>)| {
+            packed.as_ref().map_or(0, |packed| page.len().saturating_sub(packed.len()))
+        };
+        let saved: usize = pages.iter().zip(&packed).map(saved).sum();
+        if self.choice == Compression::Auto && saved * FEWEST <= rows {
             return Ok(Codec::UNCOMPRESSED);
         }
         for (page, packed) in pages.iter_mut().zip(packed) {
@@ -139,7 +177,8 @@ mod tests {
         };
         let packed = |compression, mut pages: Vec<Vec<u8>>| {
             let config = Config { compression, ..Config::default() };
-            let codec = Packer::new(&config).unwrap().pack(&mut pages, &mut Learned::default()).unwrap();
+            let codec =
+                Packer::new(&config).unwrap().pack(&mut pages, 1000, &mut Learned::default()).unwrap();
             (codec, pages.iter().map(Vec::len).sum::<usize>())
         };
         assert_eq!(packed(Compression::Auto, vec![noise(1), noise(2)]), (Codec::UNCOMPRESSED, 20_000));

@@ -2,15 +2,16 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use parquet::basic::Encoding;
+use parquet::{basic::Encoding, errors::Result};
 
 use super::{
     bits::width,
     bounds::{Bounds, Order},
     chunk::{booleans, indexes},
     decimal::scaled,
-    delta::{delta, estimate},
-    dictionary::{Numbers, dense, texts},
+    delta::delta,
+    dictionary::{Numbers, alike, dense, texts},
+    pack::Packer,
 };
 use crate::{columns::ColumnView, kind::Kind};
 
@@ -113,10 +114,13 @@ pub(crate) enum Encoded {
     Plain,
     Delta,
     Numbers {
+        /// Of each value among those that differ, which ascend.
         places: Vec<u32>,
         values: Vec<u64>,
         /// None of the values is a NaN: the first and last place of a page are its bounds.
         ordered: bool,
+        /// Where each stands in the dictionary, when that does not ascend.
+        moved: Option<Vec<u32>>,
     },
     Texts {
         places: Vec<u32>,
@@ -126,77 +130,137 @@ pub(crate) enum Encoded {
 
 /// Values that are looked at before a choice is made.
 const SAMPLE: usize = 2048;
+/// Where one value of so many is new, the dictionary weighs as much as the indexes: it is ordered to be compressed, and not to make
+/// indexes short.
+const HEAVY: usize = 4;
 
 impl Encoded {
-    /// Chooses: texts by a dictionary while it stays small, integers by the shorter of differences and a dictionary, floats by a
-    /// dictionary where they repeat. `limit` is the longest dictionary, in bytes.
-    pub(crate) fn choose(values: &Values<'_>, numbers: &mut Numbers, limit: usize) -> Self {
-        match values.width() {
-            None => {
+    /// Chooses: texts by a dictionary while it stays small; integers plain, by their differences or by a dictionary, whichever is the
+    /// shortest after compression by a sample; floats by a dictionary where they repeat. `limit` is the longest
+    /// dictionary, in bytes.
+    pub(crate) fn choose(
+        values: &Values<'_>,
+        numbers: &mut Numbers,
+        packer: &mut Packer,
+        limit: usize,
+    ) -> Result<Self> {
+        Ok(match (values.width(), values.kind.is_float()) {
+            (None, _) => {
                 let found = texts(values.len, |at| values.text(at), limit.min(values.data.len() / 2 + 64));
                 found.map_or(Self::Plain, |(places, firsts)| Self::Texts { places, firsts })
             }
-            Some(8) => {
-                let all = || values.wide(0..values.len);
-                let decimals = || Self::decimals(all(), limit / 8);
-                let found = if values.kind == Kind::F64 { decimals() } else { None };
-                found.unwrap_or_else(|| Self::number(values, 8, all, numbers, limit))
+            (Some(8), true) => {
+                let packs = packer.packs();
+                let found = Self::decimals(|| values.wide(0..values.len), numbers, packs, limit / 8);
+                found.unwrap_or_else(|| {
+                    Self::floats(values, 8, || values.wide(0..values.len), numbers, packs, limit)
+                })
             }
-            Some(4) => Self::number(values, 4, || values.narrow(0..values.len), numbers, limit),
-            Some(_) => Self::Plain,
-        }
+            (Some(4), true) => {
+                Self::floats(values, 4, || values.narrow(0..values.len), numbers, packer.packs(), limit)
+            }
+            (Some(8), false) => {
+                Self::integers(values, 8, || values.wide(0..values.len), numbers, packer, limit)?
+            }
+            (Some(4), false) => {
+                Self::integers(values, 4, || values.narrow(0..values.len), numbers, packer, limit)?
+            }
+            (Some(_), _) => Self::Plain,
+        })
     }
 
     /// Floats that are decimals close to each other.
-    fn decimals(floats: impl ExactSizeIterator<Item = u64> + Clone, limit: usize) -> Option<Self> {
-        let count = floats.len();
-        let (scale, numbers) = scaled(floats)?;
-        let (places, found) = dense(&numbers, limit)?;
+    fn decimals<I: ExactSizeIterator<Item = u64> + Clone>(
+        all: impl Fn() -> I,
+        numbers: &mut Numbers,
+        packs: bool,
+        limit: usize,
+    ) -> Option<Self> {
+        let count = all().len();
+        let (scale, whole) = scaled(all())?;
+        let (places, found) = dense(&whole, limit)?;
+        let values: Vec<u64> = found.into_iter().map(|number| (number as f64 / scale).to_bits()).collect();
         // A dictionary of values that hardly repeat would only add to them.
-        if found.len() > count / 2 + 1 {
+        if values.len() > count / 2 + 1 {
             return None;
         }
-        let values = found.into_iter().map(|number| (number as f64 / scale).to_bits()).collect();
-        Some(Self::Numbers { places, values, ordered: true })
+        let heavy = packs && values.len() > count / HEAVY;
+        let moved = if heavy { alike(&values, numbers) } else { None };
+        Some(Self::Numbers { places, values, ordered: true, moved })
     }
 
-    fn number<I: ExactSizeIterator<Item = u64> + Clone>(
+    fn floats<I: ExactSizeIterator<Item = u64> + Clone>(
         values: &Values<'_>,
         bytes: usize,
         all: impl Fn() -> I,
         numbers: &mut Numbers,
+        packs: bool,
         limit: usize,
     ) -> Self {
         let count = values.len;
-        let float = values.kind.is_float();
         let sample = count.min(SAMPLE);
         let begin = || all().take(sample);
-        // Bits a value takes without a dictionary. Differences of noise are no shorter than the noise.
-        let plain = 8.0 * bytes as f64;
-        let bits = if float { plain } else { estimate(begin(), bytes).min(plain) };
-        let otherwise =
-            if float || bits + 4.0 > plain && count > SAMPLE / 16 { Self::Plain } else { Self::Delta };
-        let most = if float { sample - sample / 32 } else { sample / 4 };
-        if sample == 0 || numbers.places(begin(), most).is_none() {
-            return otherwise;
+        if sample == 0 || numbers.places(begin(), sample - sample / 32).is_none() {
+            return Self::Plain;
         }
-        let cost = |distinct: usize| {
-            f64::from(width(distinct as u64 - 1)) + 8.0 * (distinct * bytes) as f64 / count as f64
-        };
-        if !float && f64::from(width(numbers.values().len() as u64)) >= bits {
-            return otherwise;
-        }
-        let Some(mut places) = numbers.places(all(), (limit / bytes).min(count)) else { return otherwise };
+        let Some(mut places) = numbers.places(all(), (limit / bytes).min(count)) else { return Self::Plain };
         // Plain floats still compress somewhat.
-        if cost(numbers.values().len()) >= if float { 0.8 * bits } else { bits } {
-            return otherwise;
+        if cost(numbers.values().len(), bytes, count) >= 0.8 * 8.0 * bytes as f64 {
+            return Self::Plain;
         }
         let order = Order::of(values.kind);
         numbers.sort(&mut places, |bits| order.rank(bits));
         let found = numbers.values().to_vec();
+        let heavy = packs && bytes == 8 && found.len() > count / HEAVY;
+        let moved = if heavy { alike(&found, numbers) } else { None };
+        Self::numbers(places, found, order, moved)
+    }
+
+    fn integers<I: ExactSizeIterator<Item = u64> + Clone>(
+        values: &Values<'_>,
+        bytes: usize,
+        all: impl Fn() -> I,
+        numbers: &mut Numbers,
+        packer: &mut Packer,
+        limit: usize,
+    ) -> Result<Self> {
+        let count = values.len;
+        let sample = count.min(SAMPLE);
+        if sample == 0 {
+            return Ok(Self::Delta);
+        }
+        let begin = || all().take(sample);
+        // Bits a value takes without a dictionary.
+        let mut tried = |of: Self| -> Result<f64> {
+            let mut page = Vec::new();
+            of.write(values, 0..sample, &mut page);
+            Ok(packer.tried(&page)? as f64 * 8.0 / sample as f64)
+        };
+        let (plain, differences) = (tried(Self::Plain)?, tried(Self::Delta)?);
+        let bits = plain.min(differences);
+        // Differences of noise are no shorter than the noise, and those of 64 bits trip arrow2.
+        let noise = differences + 4.0 > 8.0 * bytes as f64 && count > SAMPLE / 16;
+        // Compressing plain numbers costs more than packing their differences.
+        let otherwise = if noise || plain < 0.97 * differences { Self::Plain } else { Self::Delta };
+        let some = numbers.places(begin(), sample / 4).is_some();
+        if !some || f64::from(width(numbers.values().len() as u64)) >= bits {
+            return Ok(otherwise);
+        }
+        let Some(mut places) = numbers.places(all(), (limit / bytes).min(count)) else {
+            return Ok(otherwise);
+        };
+        if cost(numbers.values().len(), bytes, count) >= bits {
+            return Ok(otherwise);
+        }
+        let order = Order::of(values.kind);
+        numbers.sort(&mut places, |bits| order.rank(bits));
+        Ok(Self::numbers(places, numbers.values().to_vec(), order, None))
+    }
+
+    fn numbers(places: Vec<u32>, values: Vec<u64>, order: Order, moved: Option<Vec<u32>>) -> Self {
         let nan = |bits: &u64| order.span(std::iter::once(*bits)).is_none();
-        let ordered = !found.first().is_some_and(nan) && !found.last().is_some_and(nan);
-        Self::Numbers { places, values: found, ordered }
+        let ordered = !values.first().is_some_and(nan) && !values.last().is_some_and(nan);
+        Self::Numbers { places, values, ordered, moved }
     }
 
     pub(crate) fn encoding(&self) -> Encoding {
@@ -211,10 +275,13 @@ impl Encoded {
     pub(crate) fn dictionary(&self, of: &Values<'_>) -> Option<(Vec<u8>, u32)> {
         match self {
             Self::Plain | Self::Delta => None,
-            Self::Numbers { values, .. } => {
+            Self::Numbers { values, moved, .. } => {
                 let width = of.width().unwrap_or(8);
-                let mut out = Vec::with_capacity(values.len() * width);
-                values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()[..width]));
+                let mut out = vec![0; values.len() * width];
+                for (place, value) in values.iter().enumerate() {
+                    let at = moved.as_ref().map_or(place, |moved| moved[place] as usize) * width;
+                    out[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+                }
                 Some((out, values.len() as u32))
             }
             Self::Texts { firsts, .. } => {
@@ -248,6 +315,10 @@ impl Encoded {
     /// Adds these values to a page.
     pub(crate) fn write(&self, of: &Values<'_>, values: Range<usize>, out: &mut Vec<u8>) {
         match (self, of.width()) {
+            (Self::Numbers { places, moved: Some(moved), .. }, _) => {
+                let places: Vec<u32> = places[values].iter().map(|place| moved[*place as usize]).collect();
+                indexes(&places, out);
+            }
             (Self::Numbers { places, .. } | Self::Texts { places, .. }, _) => indexes(&places[values], out),
             (Self::Delta, Some(4)) => delta(of.narrow(values), 4, out),
             (Self::Delta, _) => delta(of.wide(values), 8, out),
@@ -266,7 +337,7 @@ impl Encoded {
         }
         let order = Order::of(of.kind);
         let width = of.width();
-        if let Self::Numbers { places, values: found, ordered: true } = self {
+        if let Self::Numbers { places, values: found, ordered: true, .. } = self {
             let fold = |(low, high): (u32, u32), place: &u32| (low.min(*place), high.max(*place));
             let (low, high) = places[values].iter().fold((u32::MAX, 0), fold);
             let rank = |place: u32| order.rank(found[place as usize]);
@@ -295,6 +366,11 @@ impl Encoded {
             }
         }
     }
+}
+
+/// Bits a value takes by a dictionary of so many that differ.
+fn cost(distinct: usize, bytes: usize, count: usize) -> f64 {
+    f64::from(width(distinct as u64 - 1)) + 8.0 * (distinct * bytes) as f64 / count as f64
 }
 
 fn plain_text(text: &[u8], out: &mut Vec<u8>) {

@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod decoder;
 mod encoding;
+mod full;
 mod histories;
 mod load;
 mod model;
