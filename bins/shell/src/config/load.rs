@@ -74,7 +74,8 @@ pub struct Sources<I> {
     pub flags: Vec<Flag>,
     /// Further names of variables.
     pub aliases: Vec<Alias>,
-    /// Variables that begin with `TIDEMILL_` but are no field, such as `TIDEMILL_LOG`.
+    /// Variables that begin with `TIDEMILL_` but are no field, such as `TIDEMILL_LOG`. Those that a field of the file whose name ends
+    /// in `_env` names are none either.
     pub not_fields: Vec<&'static str>,
     /// Dotted paths, without indices, whose values are secret although their name does not say so.
     pub secrets: Vec<String>,
@@ -146,7 +147,9 @@ pub fn load<T: DeserializeOwned>(
         root_origin = Origin::File { path: path.clone(), line: 1, column: 1 };
         tree = tree::parse(&path, &read(&path)?)?;
     }
-    for Variable { name, path, value } in variables(sources.env, &sources.aliases, &sources.not_fields) {
+    let mut not_fields: Vec<String> = sources.not_fields.iter().map(|name| (*name).to_owned()).collect();
+    tree::named_variables(&tree, &mut not_fields);
+    for Variable { name, path, value } in variables(sources.env, &sources.aliases, &not_fields) {
         tree::set(&mut tree, &path, &value, &Origin::Env { name })?;
     }
     for flag in sources.flags {
@@ -206,14 +209,13 @@ struct Variable {
 fn variables(
     env: impl IntoIterator<Item = (String, String)>,
     aliases: &[Alias],
-    not_fields: &[&str],
+    not_fields: &[String],
 ) -> Vec<Variable> {
     let mut found = Vec::new();
     for (name, value) in env {
         if let Some(alias) = aliases.iter().find(|alias| alias.name == name) {
             found.push((false, Variable { name, path: alias.path.to_owned(), value }));
-        } else if let Some(rest) = name.strip_prefix(PREFIX).filter(|_| !not_fields.contains(&name.as_str()))
-        {
+        } else if let Some(rest) = name.strip_prefix(PREFIX).filter(|_| !not_fields.contains(&name)) {
             let path = rest.to_ascii_lowercase().replace("__", ".");
             found.push((true, Variable { name, path, value }));
         }

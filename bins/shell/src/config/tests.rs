@@ -43,6 +43,8 @@ struct Provider {
     // As the house has it: secrets do not serialize.
     #[serde(skip_serializing)]
     keys: Vec<String>,
+    #[serde(skip_serializing)]
+    keys_env: Option<String>,
     model: Model,
     limit: Vec<Limit>,
 }
@@ -119,6 +121,15 @@ fn own(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn failed(text: &str, env: &[(&str, &str)]) -> String {
     File::new(text).load(env, &[]).map(|loaded| format!("{:?}", loaded.value)).unwrap_err()
+}
+
+#[test]
+fn a_variable_that_a_field_names_is_no_field() {
+    let set = [("TIDEMILL_VENDOR_KEYS", "k1,k2")];
+    assert!(failed("", &set).contains("TIDEMILL_VENDOR_KEYS"), "the control: nothing names it");
+    let file = File::new("[[provider]]\nname = \"a\"\nkeys_env = \"TIDEMILL_VENDOR_KEYS\"\n");
+    let loaded = file.load(&set, &[]).unwrap();
+    assert_eq!(loaded.value.provider[0].keys_env.as_deref(), Some("TIDEMILL_VENDOR_KEYS"));
 }
 
 #[test]

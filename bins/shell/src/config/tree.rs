@@ -100,6 +100,24 @@ impl Value {
     }
 }
 
+/// Adds the variables that fields whose name ends in `_env` name, wherever they stand.
+pub(super) fn named_variables(table: &Table, names: &mut Vec<String>) {
+    for Entry { key, node, .. } in &table.0 {
+        match &node.value {
+            Value::String(name) if key.ends_with("_env") => names.push(name.clone()),
+            Value::Table(inner) => named_variables(inner, names),
+            Value::Array(items) => {
+                for item in items {
+                    if let Value::Table(inner) = &item.value {
+                        named_variables(inner, names);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Sets the value at a dotted path. Numbers index arrays; a missing table or the next element of an array is created.
 pub(super) fn set(root: &mut Table, path: &str, text: &str, origin: &Origin) -> Result<(), ConfigError> {
     let leaf = Node { origin: origin.clone(), value: Value::Text(text.to_owned()) };
