@@ -1,17 +1,15 @@
 //! A process with a disk tier is killed again and again: what it was told to forget does not come back.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tidemill_cache::{Disk, DiskConfig, Read, Record, Tier};
 
 use crate::disk::noise;
+use crate::killed::{Acknowledged, asked};
 
-/// The directory of the process that is to be killed.
-const CHILD: &str = "TIDEMILL_CACHE_KILL_DIR";
 const KEYS: u64 = 64;
 
 fn config(dir: &Path) -> DiskConfig {
@@ -21,12 +19,11 @@ fn config(dir: &Path) -> DiskConfig {
 /// Not a test of its own: what the killed process does, when there is a directory for it.
 #[test]
 fn the_process_that_is_killed() {
-    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let Some((dir, mut number)) = asked() else { return };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {
-        let disk = Disk::open(&config(Path::new(&dir))).unwrap();
-        let mut number: u64 = std::env::var("TIDEMILL_CACHE_KILL_FROM").unwrap().parse().unwrap();
+        let disk = Disk::open(&config(&dir)).unwrap();
         let mut out = std::io::stdout();
         loop {
             number += 1;
@@ -53,49 +50,18 @@ fn the_process_that_is_killed() {
 
 #[test]
 fn what_was_taken_back_stays_gone_over_kills() {
-    if std::env::var_os(CHILD).is_some() {
+    if asked().is_some() {
         return;
     }
     let kills = crate::kills() / 5;
     let dir = tempfile::tempdir().unwrap();
-    let (mut acknowledged, mut number, mut found) = (HashMap::<u64, u64>::new(), 0, 0);
+    let (mut acknowledged, mut found) = (Acknowledged::default(), 0);
     for kill in 0..kills {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "disk_kill::the_process_that_is_killed", "--nocapture", "--test-threads=1"])
-            .env(CHILD, dir.path())
-            .env("TIDEMILL_CACHE_KILL_FROM", number.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n');
-        // After so many acknowledgements, whenever the machine gets to them.
         let patience = 20 + usize::from(noise(1, kill + 1)[0]) * 8;
-        let mut heard = 0;
-        for line in lines.by_ref() {
-            heard += hear(&line.unwrap(), &mut acknowledged, &mut number);
-            if heard >= patience {
-                break;
-            }
-        }
-        assert!(heard >= patience, "the process ended by itself");
-        child.kill().unwrap();
-        lines.for_each(|line| _ = hear(&line.unwrap(), &mut acknowledged, &mut number));
-        child.wait().unwrap();
-        // What it did and could not say.
-        number += 1000;
-        found += check(dir.path(), &acknowledged);
+        acknowledged.kill_once("disk_kill::the_process_that_is_killed", dir.path(), patience);
+        found += check(dir.path(), &acknowledged.last);
     }
     assert!(found > kills as usize * 10, "it keeps something over a kill: {found} in {kills}");
-}
-
-fn hear(line: &[u8], acknowledged: &mut HashMap<u64, u64>, number: &mut u64) -> usize {
-    let mut words = std::str::from_utf8(line).unwrap_or("").split(' ').map(str::parse);
-    let (Some(Ok(key)), Some(Ok(said)), None) = (words.next(), words.next(), words.next()) else { return 0 };
-    acknowledged.insert(key, said);
-    *number = said;
-    1
 }
 
 /// Every value that is there is as new as what was acknowledged last of its key.

@@ -9,6 +9,8 @@ mod conformance;
 mod disk;
 #[cfg(feature = "disk")]
 mod disk_kill;
+#[cfg(feature = "disk")]
+mod killed;
 mod load;
 mod memory;
 mod model;

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,9 +13,9 @@ use tidemill_cache::{
 };
 
 use crate::disk::noise;
+use crate::killed::{Acknowledged, asked};
 use crate::{MS, SECOND};
 
-const CHILD: &str = "TIDEMILL_CACHE_WRITE_DIR";
 const KEYS: u64 = 16;
 
 /// A file of lines, `key number`, that refuses every third batch.
@@ -79,12 +78,11 @@ async fn open(dir: &Path) -> WriteBehind<u64, u64> {
 /// Not a test of its own: what the killed process does, when there is a directory for it.
 #[test]
 fn the_process_that_is_killed() {
-    let Some(dir) = std::env::var_os(CHILD) else { return };
+    let Some((dir, mut number)) = asked() else { return };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {
-        let behind = open(Path::new(&dir)).await;
-        let mut number: u64 = std::env::var("TIDEMILL_CACHE_WRITE_FROM").unwrap().parse().unwrap();
+        let behind = open(&dir).await;
         let mut out = std::io::stdout();
         loop {
             number += 1;
@@ -96,51 +94,20 @@ fn the_process_that_is_killed() {
 
 #[test]
 fn nothing_acknowledged_is_lost_over_kills() {
-    if std::env::var_os(CHILD).is_some() {
+    if asked().is_some() {
         return;
     }
-    let kills = crate::kills();
     let dir = tempfile::tempdir().unwrap();
-    let (mut acknowledged, mut number) = (HashMap::<u64, u64>::new(), 0);
-    for kill in 0..kills {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "write_kill::the_process_that_is_killed", "--nocapture", "--test-threads=1"])
-            .env(CHILD, dir.path())
-            .env("TIDEMILL_CACHE_WRITE_FROM", number.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n');
+    let mut acknowledged = Acknowledged::default();
+    for kill in 0..crate::kills() {
         let patience = 5 + usize::from(noise(1, kill + 1)[0]) / 2;
-        let mut heard = 0;
-        for line in lines.by_ref() {
-            heard += hear(&line.unwrap(), &mut acknowledged, &mut number);
-            if heard >= patience {
-                break;
-            }
-        }
-        assert!(heard >= patience, "the process ended by itself");
-        child.kill().unwrap();
-        lines.for_each(|line| _ = hear(&line.unwrap(), &mut acknowledged, &mut number));
-        child.wait().unwrap();
-        // What it did and could not say.
-        number += 1000;
+        acknowledged.kill_once("write_kill::the_process_that_is_killed", dir.path(), patience);
         // Not after each kill: what is left grows over several.
         if kill % 4 == 3 {
-            check(dir.path(), &acknowledged);
+            check(dir.path(), &acknowledged.last);
         }
     }
-    check(dir.path(), &acknowledged);
-}
-
-fn hear(line: &[u8], acknowledged: &mut HashMap<u64, u64>, number: &mut u64) -> usize {
-    let mut words = std::str::from_utf8(line).unwrap_or("").split(' ').map(str::parse);
-    let (Some(Ok(key)), Some(Ok(said)), None) = (words.next(), words.next(), words.next()) else { return 0 };
-    acknowledged.insert(key, said);
-    *number = said;
-    1
+    check(dir.path(), &acknowledged.last);
 }
 
 /// After what is left is written, the backend's last word on each key is what was acknowledged last, or newer.
