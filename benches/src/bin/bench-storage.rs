@@ -3,6 +3,8 @@
 //! `rival-storage` does the same with SQLite and, where a Python is named, with pyarrow, DuckDB and Polars. The bars are
 //! made by the same arithmetic on both sides.
 
+#[path = "storage/decimals.rs"]
+mod decimals;
 #[path = "storage/real.rs"]
 mod real;
 
@@ -40,6 +42,9 @@ fn main() -> Outcome<()> {
     if wanted("real") {
         real::weigh(rounds.count(), dir.path())?;
         real::narrowed()?;
+    }
+    if wanted("decimals") {
+        decimals::weigh(&rounds, &dir.path().join("decimals"))?;
     }
     if wanted("commits") {
         commits(&rounds)?;

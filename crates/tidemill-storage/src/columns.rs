@@ -344,6 +344,12 @@ impl Column {
                 time::<TimestampMicrosecondType>(data, len, nulls, utc)?
             }
             Kind::Time(TimeUnit::Nanosecond, utc) => time::<TimestampNanosecondType>(data, len, nulls, utc)?,
+            Kind::Decimal { precision, scale } if precision <= 9 => {
+                decimal::<Decimal32Type>(data, len, nulls, (precision, scale))?
+            }
+            Kind::Decimal { precision, scale } => {
+                decimal::<Decimal64Type>(data, len, nulls, (precision, scale))?
+            }
             Kind::Text => Arc::new(StringArray::try_new(offsets(self.offsets), data, nulls)?),
             Kind::Bytes => Arc::new(BinaryArray::try_new(offsets(self.offsets), data, nulls)?),
         })
@@ -363,6 +369,16 @@ where
     T::Native: ArrowNativeType,
 {
     Ok(Arc::new(arrow_array::PrimitiveArray::<T>::try_new(ScalarBuffer::new(data, 0, len), nulls)?))
+}
+
+fn decimal<T: ArrowPrimitiveType + DecimalType>(
+    data: Buffer,
+    len: usize,
+    nulls: Option<NullBuffer>,
+    (precision, scale): (u8, u8),
+) -> Result<ArrayRef, ArrowError> {
+    let array = arrow_array::PrimitiveArray::<T>::try_new(ScalarBuffer::new(data, 0, len), nulls)?;
+    Ok(Arc::new(array.with_precision_and_scale(precision, scale as i8)?))
 }
 
 fn time<T: ArrowTimestampType>(

@@ -6,7 +6,6 @@
 mod bits;
 mod bounds;
 mod chunk;
-mod decimal;
 mod delta;
 mod dictionary;
 mod pack;
@@ -18,12 +17,12 @@ use std::io::Write;
 use arrow_array::RecordBatch;
 use parquet::{
     arrow::ArrowSchemaConverter,
-    errors::Result,
+    errors::{ParquetError, Result},
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::types::{ColumnDescPtr, SchemaDescriptor},
 };
 
-use crate::{Config, Error, columns::Columns, kind::Kind};
+use crate::{Config, Error, columns::Columns, decimal::overlong, kind::Kind};
 use chunk::{Cut, chunk};
 use dictionary::Numbers;
 use pack::{Learned, Packer};
@@ -80,7 +79,14 @@ pub(crate) fn encoded(batch: &RecordBatch, config: &Config) -> std::result::Resu
         let mut encoder = GroupEncoder::new(&schema, config)?;
         for start in (0..batch.num_rows()).step_by(config.row_group_rows) {
             let rows = batch.slice(start, config.row_group_rows.min(batch.num_rows() - start));
-            encoder.write(&Columns::from_batch(&kinds, &rows), &mut file)?;
+            let rows = Columns::from_batch(&kinds, &rows);
+            if let Some((column, row)) = overlong(&rows) {
+                return Err(ParquetError::General(format!(
+                    "column {column}, row {}: more digits than the column's type has",
+                    start + row
+                )));
+            }
+            encoder.write(&rows, &mut file)?;
         }
         file.into_inner()
     };

@@ -84,7 +84,7 @@ impl Shape {
     ) {
         let view = columns.view(place);
         let mut start = rows.start;
-        if let Kind::I64 | Kind::Time(..) = view.kind {
+        if view.kind.is_signed() && view.kind.width() == Some(8) {
             let places = &view.data.as_chunks::<8>().0[rows.clone()];
             for (at, pair) in places.windows(2).enumerate() {
                 if i64::from_le_bytes(pair[1]) <= i64::from_le_bytes(pair[0]) {

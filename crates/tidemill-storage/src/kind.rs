@@ -1,8 +1,8 @@
 //! The column types a table may have, their width, their order and their names in files of ours.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -20,6 +20,11 @@ pub(crate) enum Kind {
     Date,
     /// Unit, and whether the zone is UTC (else none).
     Time(TimeUnit, bool),
+    /// Whole numbers with the point `scale` digits from the right: of 4 bytes up to 9 digits, of 8 up to 18.
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     Text,
     Bytes,
 }
@@ -43,6 +48,12 @@ impl Kind {
             DataType::Timestamp(TimeUnit::Second, _) => return None,
             DataType::Timestamp(unit, None) => Self::Time(*unit, false),
             DataType::Timestamp(unit, Some(zone)) if &**zone == "UTC" => Self::Time(*unit, true),
+            // As Parquet has them: in the other width, arrow-rs would read another type than it wrote. It writes one digit in 8 bytes.
+            DataType::Decimal32(precision @ 2..=9, scale)
+            | DataType::Decimal64(precision @ 10..=18, scale) => {
+                let scale = u8::try_from(*scale).ok().filter(|scale| scale <= precision)?;
+                Self::Decimal { precision: *precision, scale }
+            }
             DataType::Utf8 => Self::Text,
             DataType::Binary => Self::Bytes,
             _ => return None,
@@ -64,6 +75,10 @@ impl Kind {
             Self::F64 => DataType::Float64,
             Self::Date => DataType::Date32,
             Self::Time(unit, utc) => DataType::Timestamp(unit, utc.then(|| "UTC".into())),
+            Self::Decimal { precision, scale } if precision <= 9 => {
+                DataType::Decimal32(precision, scale as i8)
+            }
+            Self::Decimal { precision, scale } => DataType::Decimal64(precision, scale as i8),
             Self::Text => DataType::Utf8,
             Self::Bytes => DataType::Binary,
         }
@@ -75,7 +90,8 @@ impl Kind {
             Self::Bool | Self::I8 | Self::U8 => 1,
             Self::I16 | Self::U16 => 2,
             Self::I32 | Self::U32 | Self::F32 | Self::Date => 4,
-            Self::I64 | Self::U64 | Self::F64 | Self::Time(..) => 8,
+            Self::Decimal { precision, .. } if precision <= 9 => 4,
+            Self::I64 | Self::U64 | Self::F64 | Self::Time(..) | Self::Decimal { .. } => 8,
             Self::Text | Self::Bytes => return None,
         })
     }
@@ -85,7 +101,8 @@ impl Kind {
     }
 
     pub(crate) fn is_signed(self) -> bool {
-        matches!(self, Self::I8 | Self::I16 | Self::I32 | Self::I64 | Self::Date | Self::Time(..))
+        use Kind::{Date, Decimal, I8, I16, I32, I64, Time};
+        matches!(self, I8 | I16 | I32 | I64 | Date | Time(..) | Decimal { .. })
     }
 
     /// The order of two values given as little-endian bytes.
@@ -119,6 +136,7 @@ impl Kind {
                 };
                 format!("time-{unit}{}", if utc { "-utc" } else { "" })
             }
+            Self::Decimal { precision, scale } => format!("decimal-{precision}-{scale}"),
             Self::Text => "text".into(),
             Self::Bytes => "bytes".into(),
         }
@@ -128,6 +146,12 @@ impl Kind {
         use TimeUnit::{Microsecond, Millisecond, Nanosecond};
         let times = [Millisecond, Microsecond, Nanosecond].into_iter();
         let times = times.flat_map(|unit| [Self::Time(unit, false), Self::Time(unit, true)]);
+        if let Some((precision, scale)) = name.strip_prefix("decimal-").and_then(|rest| rest.split_once('-'))
+        {
+            let (precision, scale) = (precision.parse().ok()?, scale.parse().ok()?);
+            let kind = Self::Decimal { precision, scale };
+            return Self::of(&kind.data_type()).filter(|kind| kind.name() == name);
+        }
         [
             Self::Bool,
             Self::I8,
@@ -148,6 +172,20 @@ impl Kind {
         .chain(times)
         .find(|kind| kind.name() == name)
     }
+}
+
+/// The columns of a file with decimals in the width that is ours; none where there are none. arrow-rs takes 128 bits for all.
+pub(crate) fn narrow_decimals(schema: &Schema) -> Option<SchemaRef> {
+    let narrow = |field: &FieldRef| {
+        let DataType::Decimal128(precision, scale) = *field.data_type() else { return field.clone() };
+        let narrow = [DataType::Decimal32(precision, scale), DataType::Decimal64(precision, scale)];
+        match narrow.into_iter().find(|narrow| Kind::of(narrow).is_some()) {
+            Some(narrow) => Arc::new(field.as_ref().clone().with_data_type(narrow)),
+            None => field.clone(),
+        }
+    };
+    let fields: Fields = schema.fields().iter().map(narrow).collect();
+    (fields != *schema.fields()).then(|| Schema::new(fields).into())
 }
 
 /// A little-endian signed integer of up to eight bytes.
@@ -178,6 +216,21 @@ mod tests {
                 assert_eq!(Kind::from_name(&kind.name()), Some(kind));
                 assert_eq!(Kind::of(&kind.data_type()), Some(kind));
             }
+        }
+        for precision in 2..=18 {
+            for scale in 0..=precision {
+                let kind = Kind::Decimal { precision, scale };
+                assert_eq!(Kind::from_name(&kind.name()), Some(kind));
+                assert_eq!(Kind::of(&kind.data_type()), Some(kind));
+            }
+        }
+        for odd in
+            ["decimal-1-0", "decimal-19-2", "decimal-9-10", "decimal-09-2", "decimal-9-200", "decimal-9"]
+        {
+            assert_eq!(Kind::from_name(odd), None, "{odd}");
+        }
+        for odd in [DataType::Decimal64(9, 2), DataType::Decimal32(9, -1), DataType::Decimal128(18, 2)] {
+            assert_eq!(Kind::of(&odd), None, "{odd}");
         }
         assert_eq!(Kind::from_name("i8"), Some(Kind::I8));
         assert_eq!(Kind::of(&DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Rome".into()))), None);

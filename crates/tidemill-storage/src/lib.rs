@@ -49,6 +49,7 @@ mod changes;
 mod codec;
 mod columns;
 mod config;
+pub mod decimal;
 mod encode;
 mod error;
 mod gate;

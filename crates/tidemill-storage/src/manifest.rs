@@ -18,9 +18,9 @@ use crate::{
     table::Table,
 };
 
-/// What this program reads. It writes 1 until a folder is cut into parts, which a reader of 1 does not know, and 3 for a table
-/// with revisions.
-const FORMAT: u32 = 3;
+/// What this program reads. It writes 1 until a folder is cut into parts, which a reader of 1 does not know, 3 for a table with revisions,
+/// and 4 for one with decimals.
+const FORMAT: u32 = 4;
 
 /// More parts of a folder than this are never made, nor believed.
 pub(crate) const MAX_PARTS: u32 = 256;
@@ -92,12 +92,14 @@ impl Manifest {
             .collect();
         let published_ms = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         let cut = files.iter().any(|file| file.parts > 1);
+        let decimals = table.shape.kinds.iter().any(|kind| matches!(kind, Kind::Decimal { .. }));
         Self {
             // A reader of 2 would show every version of a row as a row.
-            format: match (table.revisions, cut) {
-                (true, _) => FORMAT,
-                (false, true) => 2,
-                (false, false) => 1,
+            format: match (decimals, table.revisions, cut) {
+                (true, ..) => FORMAT,
+                (_, true, _) => 3,
+                (_, _, true) => 2,
+                _ => 1,
             },
             table: table.name.clone(),
             snapshot,

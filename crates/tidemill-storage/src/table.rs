@@ -9,9 +9,10 @@ use crate::{
     Error, Partition, Tolerance,
     codec::LONGEST_PAGE,
     columns::Columns,
+    decimal::overlong,
     key::Shape,
     kind::Kind,
-    narrow::{bytes, to_f32, to_i32},
+    narrow::{bytes, to_decimal, to_f32, to_i32},
     partition::Cut,
 };
 
@@ -21,15 +22,16 @@ use crate::{
 pub struct TableSpec {
     /// Letters, digits, `_`, `-` and `.`; the folder under `parquet/`.
     pub name: String,
-    /// Booleans, integers, floats, `Date32`, `Utf8`, `Binary`, and timestamps of ms, us or ns, in UTC or without a zone.
+    /// Booleans, integers, floats, `Date32`, `Utf8`, `Binary`, timestamps of ms, us or ns, in UTC or without a zone, and decimals:
+    /// `Decimal32` of 2 to 9 digits and `Decimal64` of 10 to 18.
     pub schema: SchemaRef,
-    /// Columns that name a row, in sort order; integers, dates, times, text or bytes, never null.
+    /// Columns that name a row, in sort order; integers, decimals, dates, times, text or bytes, never null.
     pub key: Vec<String>,
     /// How it is cut into folders.
     pub partition: Partition,
     /// Every version of a row is kept.
     pub revisions: bool,
-    /// Columns of 32 bits that take rows of 64, and how far those may move.
+    /// Columns of 32 bits that take rows of 64, and decimals that take floats; and how far those may move.
     pub narrow: Vec<(String, Tolerance)>,
 }
 
@@ -62,7 +64,10 @@ impl TableSpec {
     }
 
     /// This column, of type `Float32` or `Int32`, also takes rows of `Float64` or `Int64`: they are stored narrowed where no value
-    /// moves farther, and refused where one would.
+    /// moves farther, and refused where one would. One of decimals also takes `Float64`, and `Decimal128` of the same scale.
+    ///
+    /// With [`Tolerance::Exact`] a float is stored where it is the very one that [`decimal::to_f64`](crate::decimal::to_f64) gives back;
+    /// of a negative zero the sign is lost.
     pub fn narrow(mut self, column: impl Into<String>, tolerance: Tolerance) -> Self {
         self.narrow.push((column.into(), tolerance));
         self
@@ -106,7 +111,11 @@ impl Table {
         for field in spec.schema.fields() {
             let data_type = field.data_type();
             let kind = Kind::of(data_type).ok_or_else(|| {
-                bad(format!("column {} has type {data_type}, which is not stored", field.name()))
+                let hint = match data_type.is_decimal() {
+                    true => "; decimals are Decimal32 of 2 to 9 digits or Decimal64 of 10 to 18, none before the first",
+                    false => "",
+                };
+                bad(format!("column {} has type {data_type}, which is not stored{hint}", field.name()))
             })?;
             names.push(field.name().clone());
             kinds.push(kind);
@@ -146,8 +155,9 @@ impl Table {
         let mut narrow = vec![None; kinds.len()];
         for (column, tolerance) in &spec.narrow {
             let at = names.iter().position(|n| n == column);
-            let at = at.filter(|at| matches!(kinds[*at], Kind::F32 | Kind::I32));
-            let at = at.ok_or_else(|| bad(format!("column {column}, to narrow to, is none of 32 bits")))?;
+            let at = at.filter(|at| matches!(kinds[*at], Kind::F32 | Kind::I32 | Kind::Decimal { .. }));
+            let why = || bad(format!("column {column}, to narrow to, is none of 32 bits and no decimal"));
+            let at = at.ok_or_else(why)?;
             narrow[at] = Some(*tolerance);
         }
         let cut = Cut::bind(&spec.partition, name, &names, &kinds, &key)?;
@@ -225,7 +235,14 @@ impl Table {
                 return Err(bad(format!("column {} holds a null", field.name())));
             }
         }
-        Ok(())
+        match overlong(columns) {
+            Some((at, row)) => {
+                let field = self.schema.field(at);
+                let (name, data_type) = (field.name(), field.data_type());
+                Err(bad(format!("column {name}, row {row}: more digits than {data_type} has")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Rows of twice the width, narrowed where the table declares it.
@@ -233,6 +250,11 @@ impl Table {
         match (self.narrow[column], self.shape.kinds[column], array.data_type()) {
             (Some(tolerance), Kind::F32, DataType::Float64) => Ok(Some(to_f32(array, tolerance)?.0)),
             (Some(_), Kind::I32, DataType::Int64) => Ok(Some(to_i32(array)?)),
+            (
+                Some(tolerance),
+                Kind::Decimal { precision, scale },
+                DataType::Float64 | DataType::Decimal128(..),
+            ) => Ok(Some(to_decimal(array, Some(precision), scale, tolerance)?.0)),
             _ => Ok(None),
         }
     }

@@ -20,7 +20,7 @@ const REAL: [&str; 6] = ["AAPL", "FB", "GOOG", "GSPC", "IBM", "MSFT"];
 const RESAMPLED: usize = 5_000_000;
 
 pub(crate) fn weigh(rounds: u32, dir: &Path) -> Outcome<()> {
-    let sandbox = Sandbox::builder(SandboxConfig { symbols: 4000, ..SandboxConfig::default() }).build()?;
+    let sandbox = many_symbols()?;
     let shared = std::env::var_os(SHARED).map(PathBuf::from);
     let real = batch(&REAL.map(|name| (name.to_owned(), usize::MAX)), &sandbox)?;
     let resampled = resampled(&sandbox)?;
@@ -71,7 +71,21 @@ pub(crate) fn weigh(rounds: u32, dir: &Path) -> Outcome<()> {
     Ok(())
 }
 
-fn load(store: &Store, batches: Vec<RecordBatch>, bytes: &mut Samples, scale: f64) -> Outcome<f64> {
+fn many_symbols() -> Outcome<Sandbox> {
+    Ok(Sandbox::builder(SandboxConfig { symbols: 4000, ..SandboxConfig::default() }).build()?)
+}
+
+/// 5 M bars resampled from real ones.
+pub(crate) fn sample() -> Outcome<Vec<RecordBatch>> {
+    resampled(&many_symbols()?)
+}
+
+pub(crate) fn load(
+    store: &Store,
+    batches: Vec<RecordBatch>,
+    bytes: &mut Samples,
+    scale: f64,
+) -> Outcome<f64> {
     let mut report = None;
     let cpu = Clock::ProcessCpu.time(|| report = Some(store.load("bars", batches)));
     let report = report.ok_or("not loaded")??;

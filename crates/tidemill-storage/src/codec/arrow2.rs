@@ -23,7 +23,7 @@ use arrow2::{
 };
 
 use super::whole::Codec;
-use crate::{Compression, Config, Error, kind::Kind};
+use crate::{Compression, Config, Error, Tolerance, kind::Kind, narrow::to_decimal};
 
 /// arrow2 0.18 with parquet2 0.17, LZ4 left out. It writes plain pages. On a damaged file it may be wrong, panic, which is an error here,
 /// or not return: it is for files whose checksum was compared.
@@ -97,6 +97,12 @@ fn from_old(array: &dyn old::Array, to: &Type) -> Option<ArrayRef> {
         Kind::F32 => number::<f32, Float32Type>(array)?,
         Kind::F64 => number::<f64, Float64Type>(array)?,
         Kind::Date => number::<i32, Date32Type>(array)?,
+        Kind::Decimal { precision, scale } => {
+            let wide = values::<i128, Decimal128Type>(array)?
+                .with_precision_and_scale(precision, scale as i8)
+                .ok()?;
+            to_decimal(&(Arc::new(wide) as ArrayRef), Some(precision), scale, Tolerance::Exact).ok()?.0
+        }
         Kind::Time(TimeUnit::Second, _) => return None,
         Kind::Time(TimeUnit::Millisecond, utc) => time::<TimestampMillisecondType>(array, utc)?,
         Kind::Time(TimeUnit::Microsecond, utc) => time::<TimestampMicrosecondType>(array, utc)?,
@@ -195,6 +201,7 @@ fn old_type(kind: Kind) -> DataType {
         Kind::F32 => DataType::Float32,
         Kind::F64 => DataType::Float64,
         Kind::Date => DataType::Date32,
+        Kind::Decimal { precision, scale } => DataType::Decimal(precision.into(), scale.into()),
         Kind::Time(unit, utc) => {
             let unit = match unit {
                 TimeUnit::Second => Unit::Second,
@@ -239,6 +246,16 @@ fn to_old(array: &ArrayRef, to: &DataType) -> Option<Box<dyn old::Array>> {
         Type::Float32 => number!(Float32Type, f32),
         Type::Float64 => number!(Float64Type, f64),
         Type::Date32 => number!(Date32Type, i32),
+        Type::Decimal32(..) => {
+            let values: Vec<i128> =
+                array.as_primitive::<Decimal32Type>().values().iter().map(|v| i128::from(*v)).collect();
+            old::PrimitiveArray::<i128>::try_new(to.clone(), values.into(), valid).ok()?.boxed()
+        }
+        Type::Decimal64(..) => {
+            let values: Vec<i128> =
+                array.as_primitive::<Decimal64Type>().values().iter().map(|v| i128::from(*v)).collect();
+            old::PrimitiveArray::<i128>::try_new(to.clone(), values.into(), valid).ok()?.boxed()
+        }
         Type::Timestamp(TimeUnit::Millisecond, _) => number!(TimestampMillisecondType, i64),
         Type::Timestamp(TimeUnit::Microsecond, _) => number!(TimestampMicrosecondType, i64),
         Type::Timestamp(TimeUnit::Nanosecond, _) => number!(TimestampNanosecondType, i64),

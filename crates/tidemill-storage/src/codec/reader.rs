@@ -32,7 +32,7 @@ use super::{
     input::Input,
     rows::{Rows, guarded},
 };
-use crate::{ColumnReport, Error, table::Table};
+use crate::{ColumnReport, Error, kind::narrow_decimals, table::Table};
 
 /// What to read of a file; the default is all of it.
 #[derive(Default)]
@@ -213,8 +213,16 @@ impl FileReader {
 
     fn metadata(&self, index: PageIndexPolicy) -> Result<ArrowReaderMetadata, Error> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_page_index_policy(index);
-        guarded(|| ArrowReaderMetadata::load(&self.input, options))
-            .map_err(Error::parquet("open", &self.path))
+        let load = || {
+            let metadata = ArrowReaderMetadata::load(&self.input, options.clone())?;
+            match narrow_decimals(metadata.schema()) {
+                Some(schema) => {
+                    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options.with_schema(schema))
+                }
+                None => Ok(metadata),
+            }
+        };
+        guarded(load).map_err(Error::parquet("open", &self.path))
     }
 
     /// The greatest value of a signed column in each row group, by the footer; none where it does not say.

@@ -25,9 +25,9 @@ impl Order {
         match kind {
             Kind::F32 => Self::Float32,
             Kind::F64 => Self::Float64,
-            Kind::I64 | Kind::Time(..) => Self::Signed64,
-            Kind::I8 | Kind::I16 | Kind::I32 | Kind::Date => Self::Signed32,
-            _ => Self::Unsigned,
+            kind if !kind.is_signed() => Self::Unsigned,
+            kind if kind.width() == Some(8) => Self::Signed64,
+            _ => Self::Signed32,
         }
     }
 
@@ -141,9 +141,6 @@ impl Bounds {
             Kind::F64 => {
                 Statistics::double(Some(f64::from_bits(low)), Some(f64::from_bits(high)), None, nulls, false)
             }
-            Kind::I64 | Kind::U64 | Kind::Time(..) => {
-                Statistics::int64(Some(low as i64), Some(high as i64), None, nulls, false)
-            }
             Kind::Text | Kind::Bytes => {
                 let value = |bytes: Vec<u8>| Some(ByteArray::from(bytes));
                 Statistics::ByteArray(
@@ -151,6 +148,9 @@ impl Bounds {
                         .with_min_is_exact(self.low_exact)
                         .with_max_is_exact(self.high_exact),
                 )
+            }
+            kind if kind.width() == Some(8) => {
+                Statistics::int64(Some(low as i64), Some(high as i64), None, nulls, false)
             }
             _ => Statistics::int32(Some(low as u32 as i32), Some(high as u32 as i32), None, nulls, false),
         }
@@ -164,8 +164,8 @@ pub(crate) fn nulls_only(kind: Kind, nulls: u64) -> Statistics {
         Kind::Bool => Statistics::boolean(None, None, None, nulls, false),
         Kind::F32 => Statistics::float(None, None, None, nulls, false),
         Kind::F64 => Statistics::double(None, None, None, nulls, false),
-        Kind::I64 | Kind::U64 | Kind::Time(..) => Statistics::int64(None, None, None, nulls, false),
         Kind::Text | Kind::Bytes => Statistics::byte_array(None, None, None, nulls, false),
+        kind if kind.width() == Some(8) => Statistics::int64(None, None, None, nulls, false),
         _ => Statistics::int32(None, None, None, nulls, false),
     }
 }

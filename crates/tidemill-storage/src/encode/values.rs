@@ -8,12 +8,11 @@ use super::{
     bits::width,
     bounds::{Bounds, Order},
     chunk::{booleans, indexes},
-    decimal::scaled,
     delta::delta,
     dictionary::{Numbers, alike, dense, texts},
     pack::Packer,
 };
-use crate::{columns::ColumnView, kind::Kind};
+use crate::{columns::ColumnView, decimal::scaled, kind::Kind};
 
 /// Values that stand in a row, in the width that Parquet has for them.
 pub(crate) struct Values<'a> {

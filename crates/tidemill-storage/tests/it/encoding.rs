@@ -57,10 +57,13 @@ pub(crate) fn batch(shape: usize, nulls: usize) -> RecordBatch {
         _ => true,
     };
     macro_rules! column {
-        ($name:literal, $array:ty, $of:expr) => {{
+        ($name:literal, $array:ty, $of:expr) => {
+            column!($name, $array, $of, |array| array)
+        };
+        ($name:literal, $array:ty, $of:expr, $typed:expr) => {{
             let values = shaped(shape, columns.len() as u64).into_iter().enumerate();
             let array: $array = values.map(|(row, value)| (!null(row)).then(|| $of(value))).collect();
-            columns.push(($name, Arc::new(array)));
+            columns.push(($name, Arc::new($typed(array))));
         }};
     }
     column!("bool", BooleanArray, |v: u64| v & 1 == 1);
@@ -78,6 +81,15 @@ pub(crate) fn batch(shape: usize, nulls: usize) -> RecordBatch {
         [v as usize % 6]);
     column!("date", Date32Array, |v| v as i32);
     column!("time", TimestampMicrosecondArray, |v| v as i64);
+    column!("decimal32", Decimal32Array, |v| v as i32 % 1_000_000_000, |array: Decimal32Array| array
+        .with_precision_and_scale(9, 2)
+        .unwrap());
+    column!(
+        "decimal64",
+        Decimal64Array,
+        |v| v as i64 % 1_000_000_000_000_000_000,
+        |array: Decimal64Array| array.with_precision_and_scale(18, 4).unwrap()
+    );
     column!("text", StringArray, |v: u64| format!("{v:x}").repeat(1 + v as usize % 9));
     column!("bytes", BinaryArray, |v: u64| v.to_le_bytes()[..v as usize % 8].to_vec());
     let fields: Vec<Field> = columns
