@@ -103,12 +103,41 @@ def weigh(rounds, folder, bars):
             print(f"skipped: {error}", file=sys.stderr)
 
 
+def decimals(rounds, folder, cases):
+    """Floats as its users write them, beside the very decimals, both by defaults and zstd 3."""
+    stamp = lambda minute: pa.scalar(START + minute * MINUTE, pa.timestamp("ns", "UTC"))
+    part = (ds.field("ts") >= stamp(9_500)) & (ds.field("ts") < stamp(10_000))
+    reads = [
+        ("full read of 5 M bars, prices as decimals", None, None, SYMBOLS * BARS),
+        ("one series of decimals, two columns, 5 % of the time", ["ts", "close"], part & (ds.field("symbol") == "S0250"), 500),
+        ("all series of decimals, two columns, 5 % of the time", ["ts", "close"], part, 250_000),
+    ]
+    for case, floats in cases.items():
+        prices = pa.schema([field.with_type(pa.decimal128(18, 2)) if field.type == pa.float64() else field for field in floats.schema])
+        for rival, data in (("pyarrow", floats), ("pyarrow, decimals", floats.cast(prices))):
+            target = os.path.join(folder, "decimals.parquet")
+            write = lambda: pq.write_table(data, target, compression="zstd", compression_level=3)
+            emit(rival, f"{case}, load", "s", measure(min(rounds, 3), write))
+            emit(rival, f"{case}, bytes", "MB", [os.path.getsize(target) / 1e6])
+            for read, columns, wanted, rows in reads if "resampled" not in case else []:
+                def body():
+                    found = ds.dataset(target).to_table(columns=columns, filter=wanted).num_rows
+                    assert found == rows, (rival, read, found)
+                emit(rival, read, "ms", [value * 1e3 for value in measure(rounds, body)])
+
+
 def main():
     rounds, folder = int(sys.argv[1]), sys.argv[2]
     if len(sys.argv) > 3:
         weigh(rounds, folder, sys.argv[3])
     data = table()
     assert data.num_rows == SYMBOLS * BARS
+    cases = {"5 M bars, prices as decimals": data}
+    if len(sys.argv) > 3:
+        resampled = pq.read_table(os.path.join(sys.argv[3], "resampled.parquet")).combine_chunks()
+        cases["5 M resampled bars, prices as decimals"] = resampled
+    decimals(rounds, folder, cases)
+    del cases
     low, high = START + 9_500 * MINUTE, START + 10_000 * MINUTE
     path = {name: os.path.join(folder, f"{name}.parquet") for name in ("pyarrow", "polars", "duckdb")}
     cases = {"one series": 500, "all series": 250_000}

@@ -277,4 +277,21 @@ mod tests {
         assert_eq!(serde_json::from_str::<Manifest>(text).unwrap(), manifest);
         assert_eq!(manifest.spec(Path::new("x")).unwrap(), spec);
     }
+
+    /// A table with decimals says so in its types, which a reader of 3 does not know.
+    #[test]
+    fn format_4_is_read_and_written_as_it_always_was() {
+        let schema = Schema::new(vec![
+            Field::new("symbol", DataType::Utf8, false),
+            Field::new("price", DataType::Decimal64(18, 4), false),
+            Field::new("fee", DataType::Decimal32(9, 2), true),
+        ]);
+        let spec = TableSpec::new("book", schema.into(), ["symbol", "price"]);
+        let now = UNIX_EPOCH + Duration::from_millis(1_763_000_000_000);
+        let manifest = Manifest::new(&Table::bind(&spec).unwrap(), 7, 41, now, Vec::new());
+        let text = include_str!("../tests/golden/manifest-v4.json");
+        assert_eq!(serde_json::to_string_pretty(&manifest).unwrap(), text.trim_end());
+        assert_eq!(serde_json::from_str::<Manifest>(text).unwrap(), manifest);
+        assert_eq!(manifest.spec(Path::new("x")).unwrap(), spec);
+    }
 }

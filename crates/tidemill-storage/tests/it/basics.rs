@@ -140,7 +140,7 @@ fn rows_that_do_not_fit_are_refused_whole() {
     refused(Changes::new().upsert("us_daily", good.project(&[0, 1, 2]).unwrap()), "volume");
     assert!(collect(store.scan("us_daily", &Scan::new()).unwrap()).0.is_empty());
     // Columns may come in any order.
-    store.commit(Changes::new().upsert("us_daily", good.project(&[3, 1, 0, 2]).unwrap())).unwrap();
+    store.commit(Changes::new().upsert("us_daily", good.project(&[3, 1, 4, 0, 2]).unwrap())).unwrap();
     assert_eq!(collect(store.scan("us_daily", &Scan::new()).unwrap()).0.len(), 1);
 }
 
@@ -227,7 +227,7 @@ fn the_latest_rows_of_a_series_come_from_disk_and_memory() {
     let columns = reader.columns("us_daily").unwrap();
     assert_eq!(
         columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
-        ["symbol", "ts", "close", "volume"]
+        ["symbol", "ts", "close", "volume", "cost"]
     );
     assert!(columns[1].encodings.contains(&"DELTA_BINARY_PACKED".to_owned()), "{columns:?}");
     assert!(columns.iter().all(|column| ["zstd", "none"].contains(&&*column.compression)), "{columns:?}");

@@ -7,6 +7,7 @@ mod basics;
 mod codecs;
 mod crash;
 mod damage;
+mod decimals;
 mod decoder;
 mod encoding;
 mod full;
@@ -27,9 +28,10 @@ use tidemill_storage::{
     Partition, TableSpec,
     arrow::{
         arrow_array::{
-            Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+            Array, Decimal64Array, Float64Array, Int64Array, RecordBatch, StringArray,
+            TimestampNanosecondArray,
             cast::AsArray,
-            types::{Float64Type, Int64Type, TimestampNanosecondType},
+            types::{Decimal64Type, Decimal128Type, Float64Type, Int64Type, TimestampNanosecondType},
         },
         arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit},
     },
@@ -51,7 +53,13 @@ pub(crate) fn bars_schema() -> SchemaRef {
         Field::new("ts", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
         Field::new("close", DataType::Float64, false),
         Field::new("volume", DataType::Int64, true),
+        Field::new("cost", DataType::Decimal64(18, 2), true),
     ]))
+}
+
+/// What the decimal of a bar must be, so that every test of bars is one of decimals too: null where the volume is.
+fn cost(close: f64, volume: Option<i64>) -> Option<i64> {
+    volume.map(|volume| (close.to_bits() as i64 >> 8).wrapping_sub(volume) % 1_000_000_000_000_000_000)
 }
 
 pub(crate) fn bars() -> TableSpec {
@@ -78,8 +86,10 @@ pub(crate) fn bars_of(rows: impl IntoIterator<Item = (String, i64, f64, Option<i
         TimestampNanosecondArray::from_iter_values(rows.iter().map(|row| row.1 * DAY)).with_timezone("UTC");
     let close = Float64Array::from_iter_values(rows.iter().map(|row| row.2));
     let volume = Int64Array::from_iter(rows.iter().map(|row| row.3));
+    let cost = Decimal64Array::from_iter(rows.iter().map(|row| cost(row.2, row.3)));
+    let cost = cost.with_precision_and_scale(18, 2).unwrap();
     let columns: Vec<Arc<dyn Array>> =
-        vec![Arc::new(symbols), Arc::new(ts), Arc::new(close), Arc::new(volume)];
+        vec![Arc::new(symbols), Arc::new(ts), Arc::new(close), Arc::new(volume), Arc::new(cost)];
     RecordBatch::try_new(bars_schema(), columns).unwrap()
 }
 
@@ -100,8 +110,15 @@ pub(crate) fn collect<E: std::fmt::Debug>(
         let ts = batch.column(1).as_primitive::<TimestampNanosecondType>();
         let close = batch.column(2).as_primitive::<Float64Type>();
         let volume = batch.column(3).as_primitive::<Int64Type>();
-        for at in 0..batch.num_rows() {
+        let decimals = batch.column(4);
+        // The plain Parquet reader takes 128 bits for them.
+        let decimals: Vec<_> = match decimals.as_primitive_opt::<Decimal128Type>() {
+            Some(wide) => wide.iter().map(|cost| cost.map(|cost| cost as i64)).collect(),
+            None => decimals.as_primitive::<Decimal64Type>().iter().collect(),
+        };
+        for (at, decimal) in decimals.into_iter().enumerate() {
             let volume = volume.is_valid(at).then(|| volume.value(at));
+            assert_eq!(decimal, cost(close.value(at), volume), "row {at}");
             let key = (symbol.value(at).to_owned(), ts.value(at) / DAY);
             doubled += usize::from(rows.insert(key, (close.value(at).to_bits(), volume)).is_some());
         }

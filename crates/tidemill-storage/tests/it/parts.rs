@@ -110,7 +110,7 @@ fn a_row_in_the_wrong_part_is_found() {
     let manifest = std::fs::read_dir(dir.path().join("manifests/us_daily"));
     let manifest = manifest.unwrap().map(|file| file.unwrap().path()).max().unwrap();
     let text = std::fs::read_to_string(&manifest).unwrap();
-    assert!(text.contains("\"format\": 2"));
+    assert!(text.contains("\"format\": 4"));
     // Two parts change places.
     let swapped = text.replace("\"part\": 1,", "\"part\": 9999,").replace("\"part\": 2,", "\"part\": 1,");
     std::fs::write(&manifest, swapped.replace("\"part\": 9999,", "\"part\": 2,")).unwrap();

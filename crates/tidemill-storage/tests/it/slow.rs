@@ -182,7 +182,7 @@ fn open(disk: &SlowDisk, config: Config) -> Store {
 
 #[test]
 fn a_disk_that_stands_still_bounds_the_memory_and_says_so() {
-    let flush_bytes = 50_000;
+    let flush_bytes = 70_000;
     let disk = SlowDisk::default();
     let store = open(&disk, Config { flush_bytes, ..Config::default() });
     assert_eq!(store.pressure(), 0.0);
@@ -213,9 +213,9 @@ fn a_disk_that_stands_still_bounds_the_memory_and_says_so() {
         };
         assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Full, true));
         assert!(store.pressure() >= 1.0);
-        // The rows being published count too; one commit may go over.
+        // The rows being published count too; one commit may go over, and columns grow by doubling.
         let memory = store.stats().memory_bytes;
-        assert!(memory <= flush_bytes * 4 + 30_000, "{memory}");
+        assert!(memory <= flush_bytes * 4 + 120_000, "{memory}");
         assert_eq!(commit().unwrap_err().kind(), ErrorKind::Full);
         disk.open_up(Call::Append);
         publishing.join().unwrap().unwrap();
