@@ -5,6 +5,8 @@
 //! table, so that a reader of `DATA/parquet/<table>` sees one whole snapshot. The last write of a key wins; rows that are
 //! already there are skipped and counted.
 //!
+//! Prices may be [`decimal`]s: exact, and two thirds of the bytes of floats.
+//!
 //! ```
 //! use std::sync::Arc;
 //! use tidemill_storage::{

@@ -51,7 +51,8 @@ impl Scan {
         self
     }
 
-    /// Only rows with a value of this signed integer, date or timestamp column in the range, in the column's own unit.
+    /// Only rows with a value of this signed integer, decimal, date or timestamp column in the range, in the column's own unit; of a
+    /// decimal its digits: 12.34 of two places is 1234.
     pub fn range(mut self, column: impl Into<String>, range: Range<i64>) -> Self {
         self.range = Some((column.into(), range));
         self
