@@ -3,7 +3,7 @@
 usage: dataset_readers.py LINK STOP_FILE
 
 Every publish sets `number` of all rows to one value, so that two numbers in one answer are two snapshots. By the real path: no error,
-one number, every row once. By the link: at worst a clean not-found; never a row twice, never one that was not written. Ends when
+one number, every row once, and the decimal `cost` the same as the float `price`. By the link: at worst a clean not-found; never a row twice, never one that was not written. Ends when
 STOP_FILE exists and prints one JSON line; exit 1 on any fault.
 """
 
@@ -18,40 +18,43 @@ import pandas as pd
 
 warnings.filterwarnings("ignore")
 KEYS = 400
+COLUMNS = ["series", "ts", "number", "price", "cost"]
 
 
 def pyarrow_reader(folder):
     import pyarrow.dataset as ds
 
-    return ds.dataset(folder, format="parquet", partitioning="hive").to_table(columns=["series", "ts", "number"]).to_pandas()
+    return ds.dataset(folder, format="parquet", partitioning="hive").to_table(columns=COLUMNS).to_pandas()
 
 
 def duckdb_reader(folder):
     import duckdb
 
-    query = f"select series, ts, number from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
+    query = f"select {', '.join(COLUMNS)} from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
     return duckdb.connect().execute(query).df()
 
 
 def polars_reader(folder):
     import polars as pl
 
-    frame = pl.scan_parquet(f"{folder}/**/*.parquet").select("series", "ts", "number").collect()
-    return pd.DataFrame({name: frame[name].to_numpy() for name in frame.columns})
+    frame = pl.scan_parquet(f"{folder}/**/*.parquet").select(COLUMNS).collect()
+    return pd.DataFrame({name: frame[name].to_list() if name == "cost" else frame[name].to_numpy() for name in frame.columns})
 
 
 def pandas_reader(folder):
     files = sorted(glob.glob(f"{folder}/**/*.parquet", recursive=True))
-    return pd.concat([pd.read_parquet(file, columns=["series", "ts", "number"]) for file in files])
+    return pd.concat([pd.read_parquet(file, columns=COLUMNS) for file in files])
 
 
 READERS = {"pyarrow": pyarrow_reader, "duckdb": duckdb_reader, "polars": polars_reader, "pandas": pandas_reader}
 
 
 def judge(frame):
-    """Rows, rows doubled, numbers seen."""
+    """Rows, rows doubled or with a decimal that is not its float, numbers seen."""
     doubled = int(frame.duplicated(subset=["series", "ts"]).sum())
-    return len(frame), doubled, np.unique(frame["number"].to_numpy())
+    cost = np.array([np.nan if value is None else float(value) for value in frame["cost"]])
+    other = ~np.isclose(cost, frame["price"].to_numpy(float), rtol=0, atol=0, equal_nan=True)
+    return len(frame), doubled + int(other.sum()), np.unique(frame["number"].to_numpy())
 
 
 def main():
@@ -72,7 +75,7 @@ def main():
                 said["reads"] += 1
                 if rows != KEYS or doubled or len(numbers) != 1:
                     said["wrong"] += 1
-                    said["first"].append(f"{rows} rows, {doubled} doubled, numbers {numbers[:5]}")
+                    said["first"].append(f"{rows} rows, {doubled} doubled or wrong, numbers {numbers[:5]}")
             except Exception as error:  # every kind counts
                 said["errors"] += 1
                 said["first"].append(f"{type(error).__name__}: {error}"[:300])
@@ -82,7 +85,7 @@ def main():
                 # Two snapshots may meet in one answer, none of their rows twice, and all of them written at some time.
                 if rows != KEYS or doubled or numbers.min() < 0:
                     said["wrong_by_link"] += 1
-                    said["first"].append(f"by link: {rows} rows, {doubled} doubled")
+                    said["first"].append(f"by link: {rows} rows, {doubled} doubled or wrong")
             except Exception as error:
                 said["not_found"] += 1
             del said["first"][3:]

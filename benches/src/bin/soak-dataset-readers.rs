@@ -9,9 +9,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidemill_storage::arrow::arrow_array::{Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use tidemill_storage::arrow::arrow_array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
 use tidemill_storage::arrow::arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use tidemill_storage::{Changes, Config, Partition, Store, TableSpec};
+use tidemill_storage::{Changes, Config, Partition, Store, TableSpec, Tolerance};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -30,6 +32,8 @@ fn main() -> Outcome<()> {
     let dir = tempfile::tempdir()?;
     let spec =
         TableSpec::new("rows", schema(), ["series", "ts"]).partition(Partition::Year { column: "ts".into() });
+    // The same floats go into both.
+    let spec = spec.narrow("cost", Tolerance::Exact);
     let store = Store::builder(Config::default()).table(spec).open(&dir.path().join("data"))?;
     let publish = |number: i64| -> Outcome<()> {
         store.commit(Changes::new().upsert("rows", rows(number)?))?;
@@ -66,6 +70,7 @@ fn schema() -> SchemaRef {
         Field::new("ts", time, false),
         Field::new("number", DataType::Int64, false),
         Field::new("price", DataType::Float64, true),
+        Field::new("cost", DataType::Decimal64(18, 2), true),
     ]))
 }
 
@@ -73,16 +78,17 @@ fn schema() -> SchemaRef {
 fn rows(number: i64) -> Outcome<RecordBatch> {
     let keys = || (0..KEYS).map(|key| (key / 40, key % 40));
     let price = keys().map(|(series, n)| (n % 7 > 0).then_some((number + series * 100 + n) as f64 / 100.0));
-    Ok(RecordBatch::try_new(
-        schema(),
-        vec![
-            Arc::new(StringArray::from_iter_values(keys().map(|(series, _)| format!("S{series}")))),
-            Arc::new(
-                TimestampNanosecondArray::from_iter_values(keys().map(|(_, n)| (18_000 + n * 36) * DAY))
-                    .with_timezone("UTC"),
-            ),
-            Arc::new(Int64Array::from_iter_values(keys().map(|_| number))),
-            Arc::new(tidemill_storage::arrow::arrow_array::Float64Array::from_iter(price)),
-        ],
-    )?)
+    let price: ArrayRef = Arc::new(Float64Array::from_iter(price));
+    let series: ArrayRef =
+        Arc::new(StringArray::from_iter_values(keys().map(|(series, _)| format!("S{series}"))));
+    let ts = TimestampNanosecondArray::from_iter_values(keys().map(|(_, n)| (18_000 + n * 36) * DAY));
+    let ts: ArrayRef = Arc::new(ts.with_timezone("UTC"));
+    let number: ArrayRef = Arc::new(Int64Array::from_iter_values(keys().map(|_| number)));
+    Ok(RecordBatch::try_from_iter([
+        ("series", series),
+        ("ts", ts),
+        ("number", number),
+        ("price", price.clone()),
+        ("cost", price),
+    ])?)
 }
