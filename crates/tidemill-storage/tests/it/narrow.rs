@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tidemill_storage::{
-    Changes, Config, ErrorKind, Narrowing, Scan, Store, TableSpec, Tolerance,
+    Changes, Config, ErrorKind, Narrowed, Narrowing, Scan, Store, TableSpec, Tolerance,
     arrow::{
         arrow_array::{cast::AsArray, types::*, *},
         arrow_schema::*,
     },
+    decimal,
 };
 
 /// 300 daily bars of five companies (bokeh_sampledata 2026.1, BSD-3-Clause).
@@ -66,6 +67,26 @@ fn real_bars_take_a_third_less_memory_and_stay_within_the_tolerance() {
     assert!(back.eq(bars.column(0).as_string::<i32>().iter().flatten()));
     let (before, after) = narrowing.on_disk(&bars, &Config::default()).unwrap();
     assert!(after < before, "{before} {after}");
+}
+
+#[test]
+fn real_prices_are_decimals_of_four_places_and_adjusted_ones_are_not() {
+    let bars = real_bars();
+    let narrowing = PRICES.iter().fold(Narrowing::new(), |n, column| n.decimal(*column, 4, Tolerance::Exact));
+    let Narrowed { batch, report } = narrowing.apply(&bars).unwrap();
+    for name in PRICES {
+        let column = report.columns.iter().find(|column| column.name == name).unwrap();
+        let (wide, narrow) = (bars.column_by_name(name).unwrap(), batch.column_by_name(name).unwrap());
+        assert_eq!(&decimal::to_f64(narrow).unwrap(), wide.as_primitive::<Float64Type>(), "bit by bit");
+        if name == "adjusted" {
+            assert!(column.refused.as_ref().unwrap().contains("row 0: 74.673048604034 becomes 74.673 "));
+        } else {
+            assert_eq!((column.to.as_str(), column.largest_error), ("Decimal32(9, 4)", 0.0));
+        }
+    }
+    assert!(report.bytes_after * 100 <= report.bytes_before * 65, "{report:?}");
+    let (before, after) = narrowing.on_disk(&bars, &Config::default()).unwrap();
+    assert!(after * 100 < before * 95, "{before} {after}");
 }
 
 #[test]
