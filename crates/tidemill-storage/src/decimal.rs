@@ -30,8 +30,7 @@ const GREATEST: f64 = (1u64 << 51) as f64;
 /// ```
 ///
 /// # Errors
-/// `Input` for a column of another type than `Float64`, `Decimal32` and `Decimal64`, or digits before the first behind the point or beyond
-/// the 18th.
+/// `Input` for a column of another type than `Float64`, `Decimal32` and `Decimal64`, or a scale below 0 or above 18.
 pub fn to_f64(array: &dyn Array) -> Result<Float64Array, Error> {
     let bad = || Error::input("decimal", format!("{} is no type that is read as floats", array.data_type()));
     let places = |scale: &i8| u8::try_from(*scale).ok().filter(|scale| *scale <= MOST_DIGITS).ok_or_else(bad);
