@@ -40,7 +40,9 @@ pub(super) struct Flight {
 
 /// Batches under way, driven by the committer itself: a task of its own for each would have to be woken for each.
 #[derive(Default)]
-pub(super) struct Flights(Vec<(Instant, Pin<Box<dyn Future<Output = Flight> + Send>>)>);
+pub(super) struct Flights(Vec<(Instant, Landing)>);
+
+type Landing = Pin<Box<dyn Future<Output = Flight> + Send>>;
 
 impl Flights {
     pub(super) fn push(&mut self, flight: impl Future<Output = Flight> + Send + 'static) {

@@ -65,12 +65,15 @@ fn rounds<T>(all: &[T], of: impl Fn(&T) -> (TaskId, &Owner)) -> Vec<Vec<&T>> {
     rounds
 }
 
-/// Commits a batch; on an error the transaction is left open and the connection must not be used again.
-pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error> {
+/// Commits a batch, and says whether others may find something to do now; on an error the transaction is left open and the
+/// connection must not be used again.
+pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<(Outcome, bool), Error> {
     if !pipeline::is_plain(batch) {
-        return step_by_step(link, batch).await;
+        let outcome = step_by_step(link, batch).await?;
+        let frees = batch.frees(&outcome);
+        return Ok((outcome, frees));
     }
-    let mut outcome = pipeline::commit(link, batch).await?;
+    let (mut outcome, frees) = pipeline::commit(link, batch).await?;
     if outcome.capped {
         // Which tasks the caps leave takes more than one question.
         let (at, claim): (Vec<usize>, Vec<_>) = batch
@@ -85,7 +88,7 @@ pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error>
             outcome.claimed[at] = claimed;
         }
     }
-    Ok(outcome)
+    Ok((outcome, frees))
 }
 
 async fn step_by_step(link: &Link, batch: &Batch) -> Result<Outcome, Error> {

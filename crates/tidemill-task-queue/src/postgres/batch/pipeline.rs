@@ -3,6 +3,10 @@
 //! It is plain when no statement needs the answer of another: tasks without group, key or time, ends that succeed or are
 //! cancelled, heartbeats, claims of one queue while no group has a cap. A statement that fails spoils those behind it,
 //! and the `COMMIT` among them becomes a rollback.
+//!
+//! Where one worker wants tasks of the queue that new ones go to, they are kept as its own: see [`sql::INSERT_GIVEN`].
+
+use std::collections::HashSet;
 
 use futures_util::future::join_all;
 use tokio_postgres::types::ToSql;
@@ -13,7 +17,7 @@ use super::super::queries as sql;
 use super::super::rows::{self, get};
 use super::{Work, rounds};
 use crate::error::Error;
-use crate::id::Token;
+use crate::id::{TaskId, Token};
 use crate::schema::{integer, unsigned};
 use crate::store::{Batch, Claim, Claimed, End, NewTask, Outcome, Placed};
 use crate::timestamp::{Timestamp, micros};
@@ -38,8 +42,8 @@ pub(super) fn is_plain(batch: &Batch) -> bool {
 }
 
 /// Commits a plain batch; on an error the connection must not be used again. It is `capped` when a claim found nothing and
-/// caps may be why.
-pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error> {
+/// caps may be why. With it comes whether others may find something to do now.
+pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<(Outcome, bool), Error> {
     let failed = |error| failed("commit", error);
     let work = Work::new(link, batch, None);
     let given = given(batch);
@@ -80,7 +84,7 @@ pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error>
     };
     let wishes = if given.is_some() { &[][..] } else { &batch.claim };
     let claims = join_all(wishes.iter().map(|wish| work.claim_by(claim, wish, &wish.queues[0])));
-    let (begun, given, accepted, beats, claimed, committed) = tokio::join!(
+    let (begun, kept, accepted, beats, claimed, committed) = tokio::join!(
         biased;
         say(begin),
         enqueue,
@@ -90,9 +94,9 @@ pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error>
         say(if one { "" } else { "COMMIT" }),
     );
     begun.map_err(failed)?;
-    let (given, accepted, beats) = (given?, accepted?, beats?);
+    let (kept, accepted, beats) = (kept?, accepted?, beats?);
     let mut claimed = claimed.into_iter().collect::<Result<Vec<_>, _>>()?;
-    claimed.extend(given);
+    claimed.extend(kept);
     committed.map_err(failed)?;
     let enqueued = batch.enqueue.iter().map(|task| Placed { id: task.id, fresh: true }).collect();
     let finished = work.answers(&accepted).await?;
@@ -101,7 +105,13 @@ pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error>
         let capped = work.query(sql::CAPPED, &[]).await?;
         outcome.capped = capped.first().map(|row| get(row, 0)).transpose()?.unwrap_or(false);
     }
-    Ok(outcome)
+    // When all were given away at once there are no caps either, so that no end makes room for others.
+    let given_all = given.is_some_and(|_| {
+        let taken: HashSet<TaskId> = outcome.claimed.iter().flatten().map(|task| task.id).collect();
+        batch.enqueue.iter().all(|task| taken.contains(&task.id))
+    });
+    let frees = !given_all && batch.frees(&outcome);
+    Ok((outcome, frees))
 }
 
 /// The one worker that new tasks of the batch may be born for.
