@@ -2,9 +2,9 @@
 
 mod flight;
 mod shared;
+mod wish;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -16,12 +16,12 @@ use crate::error::{Cause, Error};
 use crate::id::{Owner, TaskId};
 use crate::memory::SWEEP;
 use crate::store::{
-    Answer, Batch, Beat, Claim, Claimed, Control, End, Finish, NewTask, Outcome, Placed, Pulse, Refusal,
-    Store,
+    Answer, Batch, Beat, Claimed, Control, End, Finish, NewTask, Outcome, Placed, Pulse, Refusal, Store,
 };
 use crate::timestamp::Timestamp;
 use flight::{Flight, Flights, Kept, Replies, fly, patiently, watch};
 pub(crate) use shared::Shared;
+pub(crate) use wish::{Room, Wish};
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// Each end accepted or refused.
@@ -47,15 +47,6 @@ pub(crate) struct Ending {
     pub(crate) finish: Finish,
     pub(crate) queue: String,
     pub(crate) priority: crate::priority::Priority,
-}
-
-/// A worker that wants tasks, for as long as it takes.
-pub(crate) struct Wish {
-    pub(crate) owner: Owner,
-    pub(crate) queues: Vec<String>,
-    pub(crate) lease: Duration,
-    /// How many it has room for at this moment.
-    pub(crate) room: Arc<AtomicUsize>,
 }
 
 /// Ids are taken from the store so many at a time.
@@ -119,7 +110,13 @@ impl Committer {
         let mut changed = watch(self.store.clone(), self.config.poll, 0);
         let mut open = true;
         loop {
-            if flights.len() < lanes && self.has_work() {
+            let opens = match flights.youngest() {
+                _ if flights.len() >= lanes => None,
+                None => Some(Instant::now()),
+                Some(begun) => Some(begun + OVERTAKE),
+            };
+            let is_free = opens.is_some_and(|opens| opens <= Instant::now());
+            if is_free && self.has_work() {
                 self.gather(&mut open).await;
                 if let Some((batch, replies)) = self.build().await {
                     let (store, patience) = (self.store.clone(), self.config.patience);
@@ -130,11 +127,11 @@ impl Committer {
             if !open && self.pending.is_empty() && flights.is_empty() {
                 break;
             }
-            let wake = self.wake();
+            let wake = opens.map(|opens| if is_free { self.wake() } else { opens });
             tokio::select! {
                 biased;
                 flight = flights.next(), if !flights.is_empty() => self.settle(flight),
-                op = self.inbox.recv(), if open && flights.len() < lanes => match op {
+                op = self.inbox.recv(), if open && is_free => match op {
                     Some(op) => self.take(op),
                     None => open = false,
                 },
@@ -142,7 +139,9 @@ impl Committer {
                     self.dirty = true;
                     changed = watch(self.store.clone(), self.config.poll, version);
                 }
-                () = sleep_until(wake), if flights.len() < lanes && open => self.dirty |= self.next_poll.is_some(),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() && open => {
+                    self.dirty |= is_free && self.next_poll.is_some();
+                }
             }
         }
         self.closing.drain(..).for_each(|closed| _ = closed.send(()));
@@ -262,7 +261,15 @@ impl Committer {
             self.dirty = false;
         }
         replies.claims.retain(|(_, reply)| !reply.is_closed());
-        batch.claim = replies.claims.iter().map(|(wish, _)| wish.claim()).collect();
+        // One wish of a worker a batch, so that its others are there for the next lane.
+        for (mut wish, reply) in std::mem::take(&mut replies.claims) {
+            if replies.claims.iter().any(|(other, _)| other.is_of(&wish)) || !wish.reserve() {
+                self.standing.push((wish, reply));
+            } else {
+                batch.claim.push(wish.claim());
+                replies.claims.push((wish, reply));
+            }
+        }
         if self.next_sweep <= now || self.next_due.is_some_and(|due| due <= now) {
             batch.sweep = true;
             self.next_sweep = now + self.config.sweep;
@@ -368,7 +375,8 @@ impl Committer {
             _ = reply.send(Ok(pulses.by_ref().take(count).collect()));
         }
         outcome.swept.dead.iter().for_each(|id| self.shared.tell(*id));
-        for ((wish, reply), tasks) in replies.claims.into_iter().zip(outcome.claimed) {
+        for ((mut wish, reply), tasks) in replies.claims.into_iter().zip(outcome.claimed) {
+            wish.used(tasks.len());
             if tasks.is_empty() {
                 if !reply.is_closed() {
                     self.standing.push((wish, reply));
@@ -422,19 +430,11 @@ impl Committer {
     }
 }
 
+/// How long a batch is under way before the next one overtakes it, where the store has another lane: what comes sooner waits and
+/// goes together, and what waits for somebody else's lock holds nobody up.
+const OVERTAKE: Duration = Duration::from_millis(10);
 /// How often others may run before a batch that no longer grows is sent.
 const GATHER: u32 = 3;
-
-impl Wish {
-    fn claim(&self) -> Claim {
-        Claim {
-            owner: self.owner.clone(),
-            queues: self.queues.clone(),
-            limit: self.room.load(Ordering::Relaxed),
-            lease: self.lease,
-        }
-    }
-}
 
 /// What a caller is told whose committer is gone.
 pub(crate) fn closed<T>(_: T) -> Error {

@@ -15,6 +15,7 @@
 
 mod cases;
 mod ends;
+mod given;
 mod stage;
 
 use std::fmt;

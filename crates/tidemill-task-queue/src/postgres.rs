@@ -31,7 +31,8 @@ use rows::get;
 pub struct PostgresConfig {
     /// The most connections, one that listens apart; others wait. Default 4, at most 100.
     pub max_connections: usize,
-    /// The most transactions under way at once; at most `max_connections`. Default 2.
+    /// The most transactions under way at once; at most `max_connections`. The second begins when the first takes longer than
+    /// 10 ms, as behind somebody else's lock. Default 2.
     pub lanes: usize,
     /// How long connecting may take. Default 3 s.
     pub connect_timeout: Duration,
@@ -162,8 +163,8 @@ impl Store for Postgres {
 
     fn commit(&self, batch: Arc<Batch>) -> Pending<'_, Outcome> {
         self.read(move |link| async move {
-            let outcome = batch::commit(&link, &batch).await?;
-            if batch.frees(&outcome) {
+            let (outcome, frees) = batch::commit(&link, &batch).await?;
+            if frees {
                 self.ears.tell();
             }
             Ok(outcome)

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
-use crate::committer::{Committer, Ending, Op, Shared, Wish, closed};
+use crate::committer::{Committer, Ending, Op, Room, Shared, Wish, closed};
 use crate::config::{Config, WorkerConfig};
 use crate::error::{Cause, Error};
 use crate::event::{Event, Listener};
@@ -279,12 +278,8 @@ impl TaskQueue {
             let why = "must ask for 1 to 10000 tasks of 1 to 64 queues";
             return Err(Cause::Input { what: "claim", why }.into());
         }
-        let wish = Wish {
-            owner: self.0.owner.clone(),
-            queues: queues.iter().map(|queue| (*queue).to_owned()).collect(),
-            lease,
-            room: Arc::new(AtomicUsize::new(limit)),
-        };
+        let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
+        let wish = Wish::new(self.0.owner.clone(), queues, lease, Room::new(limit, 1));
         match tokio::time::timeout(timeout, self.claim(wish)).await {
             Ok(tasks) => tasks,
             Err(_) => Ok(Vec::new()),

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::committer::{Ending, Wish};
+use crate::committer::{Ending, Room, Wish};
 use crate::config::WorkerConfig;
 use crate::context::{Context, Stop};
 use crate::error::{Error, TaskError};
@@ -176,10 +177,12 @@ struct Run {
 
 impl Bench {
     async fn run(self, mut told: watch::Receiver<Phase>) -> Report {
-        let room = Arc::new(AtomicUsize::new(self.config.concurrency));
+        // One wish for each batch that may be under way: tasks that are kept in it can be given in it.
+        let lanes = self.queue.store().lanes().max(1);
+        let room = Room::new(self.config.concurrency, lanes);
         let mut jobs: JoinSet<bool> = JoinSet::new();
         let mut runs: HashMap<Id, Run> = HashMap::new();
-        let mut claim: Option<Boxed<Result<Vec<Claimed>, Error>>> = None;
+        let mut claims: Vec<Boxed<Result<Vec<Claimed>, Error>>> = Vec::new();
         let mut beats: Option<Boxed<Pulses>> = None;
         let mut ticks = tokio::time::interval((self.config.lease / 3).min(NEWS));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -188,13 +191,13 @@ impl Bench {
             let phase = *told.borrow_and_update();
             match phase {
                 Phase::Running => {
-                    if claim.is_none() && room.load(Ordering::Relaxed) > 0 {
-                        claim = Some(Box::pin(self.wish(&room)));
+                    while claims.len() < lanes && room.is_free() {
+                        claims.push(Box::pin(self.wish(&room)));
                     }
                 }
                 // A claim that is under way is given back by the committer.
                 Phase::Draining | Phase::Stopped => {
-                    claim = None;
+                    claims.clear();
                     if jobs.is_empty() {
                         return report;
                     }
@@ -210,16 +213,15 @@ impl Bench {
                         Err(error) => (error.id(), false),
                     };
                     runs.remove(&id);
-                    room.fetch_add(1, Ordering::Relaxed);
+                    room.leave(1);
                     if phase != Phase::Running {
                         report.finished += u64::from(by_itself);
                         report.released += u64::from(!by_itself);
                     }
                 }
-                tasks = next(&mut claim) => {
-                    claim = None;
+                tasks = first(&mut claims) => {
                     match tasks {
-                        Ok(tasks) => tasks.into_iter().for_each(|task| self.begin(task, &room, &mut jobs, &mut runs)),
+                        Ok(tasks) => tasks.into_iter().for_each(|task| self.begin(task, &mut jobs, &mut runs)),
                         // The queue was closed under the worker.
                         Err(_) if jobs.is_empty() => return report,
                         Err(_) => tokio::time::sleep(NEWS).await,
@@ -244,25 +246,14 @@ impl Bench {
         }
     }
 
-    fn wish(&self, room: &Arc<AtomicUsize>) -> impl Future<Output = Result<Vec<Claimed>, Error>> + use<> {
-        let wish = Wish {
-            owner: self.queue.owner().clone(),
-            queues: self.config.queues.clone(),
-            lease: self.config.lease,
-            room: room.clone(),
-        };
+    fn wish(&self, room: &Arc<Room>) -> impl Future<Output = Result<Vec<Claimed>, Error>> + use<> {
+        let (owner, queues) = (self.queue.owner().clone(), self.config.queues.clone());
+        let wish = Wish::new(owner, queues, self.config.lease, room.clone());
         let queue = self.queue.clone();
         async move { queue.claim(wish).await }
     }
 
-    fn begin(
-        &self,
-        task: Claimed,
-        room: &AtomicUsize,
-        jobs: &mut JoinSet<bool>,
-        runs: &mut HashMap<Id, Run>,
-    ) {
-        room.fetch_sub(1, Ordering::Relaxed);
+    fn begin(&self, task: Claimed, jobs: &mut JoinSet<bool>, runs: &mut HashMap<Id, Run>) {
         let task = Arc::new(task);
         let context = Context::new(&task);
         let attempt = Attempt {
@@ -322,6 +313,20 @@ fn heard(runs: &mut HashMap<Id, Run>, heard: Pulses) {
         }
         run.beaten = heard.asked;
     }
+}
+
+/// The first of several that ends, which is taken out; never if there is none.
+async fn first<T>(futures: &mut Vec<Boxed<T>>) -> T {
+    poll_fn(|cx| {
+        let ended = futures.iter_mut().enumerate().find_map(|(at, future)| match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Some((at, value)),
+            Poll::Pending => None,
+        });
+        let Some((at, value)) = ended else { return Poll::Pending };
+        drop(futures.swap_remove(at));
+        Poll::Ready(value)
+    })
+    .await
 }
 
 /// A future that may not be there.

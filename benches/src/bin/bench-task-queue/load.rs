@@ -36,8 +36,9 @@ pub(crate) struct Figures {
     pub(crate) hard: u64,
 }
 
-/// Each submitter waits until its task is on disk before the next; the clock stops when all are done and kept so.
-pub(crate) async fn flood(store: Arc<dyn Store>, callers: usize) -> Outcome<Figures> {
+/// Each submitter waits until its task, or so many at once, are on disk before the next; the clock stops when all are done and
+/// kept so.
+pub(crate) async fn flood(store: Arc<dyn Store>, callers: usize, at_once: usize) -> Outcome<Figures> {
     let queue = queue(store)?;
     let left = Arc::new(AtomicU64::new(TASKS as u64));
     let done = Arc::new(tokio::sync::Notify::new());
@@ -58,8 +59,14 @@ pub(crate) async fn flood(store: Arc<dyn Store>, callers: usize) -> Outcome<Figu
     for _ in 0..callers {
         let queue = queue.clone();
         submitters.spawn(async move {
-            for n in 0..TASKS / callers {
-                queue.enqueue(&Nothing { n, text: "x".repeat(180) }).await?;
+            for n in 0..TASKS / callers / at_once {
+                let task = Nothing { n, text: "x".repeat(180) };
+                if at_once == 1 {
+                    queue.enqueue(&task).await?;
+                } else {
+                    let drafts = (0..at_once).map(|_| Draft::of(&task)).collect::<Result<_, _>>()?;
+                    queue.submit_all(drafts).await?;
+                }
             }
             Ok::<_, tidemill_task_queue::Error>(())
         });

@@ -40,7 +40,7 @@ fn sqlite(runtime: &Runtime, rounds: u32) -> Outcome<()> {
         let dir = tempfile::tempdir()?;
         let store = open(dir.path())?;
         let mut figures = Ok(Figures::default());
-        let used = Clock::ProcessCpu.time(|| figures = runtime.block_on(flood(store, SUBMITTERS)));
+        let used = Clock::ProcessCpu.time(|| figures = runtime.block_on(flood(store, SUBMITTERS, 1)));
         let figures = figures?;
         // The first one warms up.
         if round > 0 {

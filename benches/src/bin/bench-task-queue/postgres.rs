@@ -1,4 +1,5 @@
-//! PostgreSQL: 32 callers and one, beside a loop that one writes by hand, in turns within one run.
+//! PostgreSQL: 32 callers, one with 32 tasks at once, and one that takes each step by hand, beside a loop that one writes by hand,
+//! in turns within one run.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,19 +24,23 @@ pub(crate) fn measure(runtime: &Runtime, address: &str, rounds: u32) -> Outcome<
     let store: Arc<dyn Store> = Arc::new(connect()?);
     let cycled = runtime.block_on(async { queue(store.clone()) })?;
     let rate = |tasks: usize, begun: Instant| tasks as f64 / begun.elapsed().as_secs_f64();
-    let (mut callers, mut caller) = (Samples::new(), Samples::new());
+    let (mut callers, mut lists, mut caller) = (Samples::new(), Samples::new(), Samples::new());
     let (mut batches, mut singles) = (Samples::new(), Samples::new());
     // The first round warms up; who begins a round changes.
     for round in 0..=rounds {
-        for turn in 0..4 {
+        for turn in 0..5 {
             let begun = Instant::now();
-            let (rate, of) = match (round + turn) % 4 {
+            let (rate, of) = match (round + turn) % 5 {
                 0 => (rate(looped.cycles(BATCH, 100, runtime)?, begun), &mut batches),
                 1 => {
-                    runtime.block_on(flood(store.clone(), BATCH))?;
+                    runtime.block_on(flood(store.clone(), BATCH, 1))?;
                     (rate(TASKS, begun), &mut callers)
                 }
                 2 => (rate(looped.cycles(1, 200, runtime)?, begun), &mut singles),
+                3 => {
+                    runtime.block_on(flood(store.clone(), 1, BATCH))?;
+                    (rate(TASKS, begun), &mut lists)
+                }
                 _ => {
                     runtime.block_on(cycle(&cycled, 100))?;
                     (rate(100 * BATCH, begun), &mut caller)
@@ -52,12 +57,14 @@ pub(crate) fn measure(runtime: &Runtime, address: &str, rounds: u32) -> Outcome<
         let row = Row::new("task-queue", case, "tasks/s", UnitKind::Wall, Better::Higher);
         row.rival(rival).goal(goal).ours(ours).theirs(theirs).emit()
     };
-    let alone = format!("{case}, one caller, each step after the other");
+    let listed = format!("{case}, one caller, 32 tasks at once");
+    let alone = format!("{case}, one caller, each step by hand after the other");
     for (rival, goal, theirs) in [
         ("a SKIP LOCKED loop, 32 at a time", 1.0, &batches),
         ("a SKIP LOCKED loop, one at a time", 10.0, &singles),
     ] {
         row(case, rival, &callers, theirs, goal)?;
+        row(&listed, rival, &lists, theirs, goal)?;
         row(&alone, rival, &caller, theirs, goal)?;
     }
     let half = callers.median().unwrap_or(1000.0) / 2.0;

@@ -40,15 +40,22 @@ pub(super) struct Flight {
 
 /// Batches under way, driven by the committer itself: a task of its own for each would have to be woken for each.
 #[derive(Default)]
-pub(super) struct Flights(Vec<Pin<Box<dyn Future<Output = Flight> + Send>>>);
+pub(super) struct Flights(Vec<(Instant, Landing)>);
+
+type Landing = Pin<Box<dyn Future<Output = Flight> + Send>>;
 
 impl Flights {
     pub(super) fn push(&mut self, flight: impl Future<Output = Flight> + Send + 'static) {
-        self.0.push(Box::pin(flight));
+        self.0.push((Instant::now(), Box::pin(flight)));
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// When the last of those under way began.
+    pub(super) fn youngest(&self) -> Option<Instant> {
+        self.0.iter().map(|(begun, _)| *begun).max()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,7 +66,7 @@ impl Flights {
     pub(super) async fn next(&mut self) -> Flight {
         poll_fn(|cx| {
             let landed =
-                self.0.iter_mut().enumerate().find_map(|(at, flight)| match flight.as_mut().poll(cx) {
+                self.0.iter_mut().enumerate().find_map(|(at, (_, flight))| match flight.as_mut().poll(cx) {
                     Poll::Ready(landed) => Some((at, landed)),
                     Poll::Pending => None,
                 });
@@ -79,6 +86,12 @@ impl Replies {
         self.controls.into_iter().flatten().for_each(|reply| _ = reply.send(Err(error.share())));
         self.beats.into_iter().for_each(|(_, reply)| _ = reply.send(Err(error.share())));
         self.claims
+            .into_iter()
+            .map(|(mut wish, reply)| {
+                wish.used(0);
+                (wish, reply)
+            })
+            .collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::stage::{
     Judged, LONG, SHORT, Stage, batch, commit, control, done, enqueue, ensure, expect, record, sweep, told,
 };
-use super::{Failure, ends};
+use super::{Failure, ends, given};
 use crate::error::Error;
 use crate::limit::Limit;
 use crate::priority::Priority;
@@ -30,6 +30,7 @@ pub const CASES: &[&str] = &[
     "a unique key is free when its task has ended",
     "a paused queue gives nothing",
     "a group keeps to its caps",
+    "what is kept beside a claim is given in it",
     "a schedule fires once",
     "lists are pages, the newest first",
     "finished tasks are forgotten when they are old",
@@ -67,9 +68,10 @@ where
         10 => ends::unique(&stage).await,
         11 => paused(&stage).await,
         12 => caps(&stage).await,
-        13 => schedules(&stage).await,
-        14 => lists(&stage).await,
-        15 => ends::purge(&stage).await,
+        13 => given::given(&stage).await,
+        14 => schedules(&stage).await,
+        15 => lists(&stage).await,
+        16 => ends::purge(&stage).await,
         _ => hears(&stage).await,
     }?;
     let says = stage.b.check().await.map_err(told)?;

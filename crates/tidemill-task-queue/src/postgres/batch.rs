@@ -17,7 +17,7 @@ use super::link::Link;
 use super::queries as sql;
 use super::rows::get;
 use crate::error::Error;
-use crate::id::TaskId;
+use crate::id::{Owner, TaskId};
 use crate::limit::Limit;
 use crate::store::{Batch, Control, Outcome};
 use crate::timestamp::Timestamp;
@@ -46,15 +46,17 @@ mod transaction {
     pub(super) const SOFT: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 }
 
-/// In rounds of [`sql::ROUND`] at most in which no task stands twice, in their order.
-fn rounds<T>(all: &[T], id: impl Fn(&T) -> TaskId) -> Vec<Vec<&T>> {
-    let (mut rounds, mut seen) = (Vec::<Vec<&T>>::new(), HashSet::new());
+/// In rounds of [`sql::ROUND`] at most, of one owner each, in which no task stands twice, in their order.
+fn rounds<T>(all: &[T], of: impl Fn(&T) -> (TaskId, &Owner)) -> Vec<Vec<&T>> {
+    let (mut rounds, mut seen, mut whose) = (Vec::<Vec<&T>>::new(), HashSet::new(), None);
     for one in all {
+        let (id, owner) = of(one);
         let is_full = rounds.last().is_none_or(|round| round.len() >= sql::ROUND);
-        if is_full || !seen.insert(id(one)) {
+        if is_full || whose != Some(owner) || !seen.insert(id) {
             rounds.push(Vec::new());
+            whose = Some(owner);
             seen.clear();
-            seen.insert(id(one));
+            seen.insert(id);
         }
         if let Some(round) = rounds.last_mut() {
             round.push(one);
@@ -63,12 +65,15 @@ fn rounds<T>(all: &[T], id: impl Fn(&T) -> TaskId) -> Vec<Vec<&T>> {
     rounds
 }
 
-/// Commits a batch; on an error the transaction is left open and the connection must not be used again.
-pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error> {
+/// Commits a batch, and says whether others may find something to do now; on an error the transaction is left open and the
+/// connection must not be used again.
+pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<(Outcome, bool), Error> {
     if !pipeline::is_plain(batch) {
-        return step_by_step(link, batch).await;
+        let outcome = step_by_step(link, batch).await?;
+        let frees = batch.frees(&outcome);
+        return Ok((outcome, frees));
     }
-    let mut outcome = pipeline::commit(link, batch).await?;
+    let (mut outcome, frees) = pipeline::commit(link, batch).await?;
     if outcome.capped {
         // Which tasks the caps leave takes more than one question.
         let (at, claim): (Vec<usize>, Vec<_>) = batch
@@ -83,7 +88,7 @@ pub(super) async fn commit(link: &Link, batch: &Batch) -> Result<Outcome, Error>
             outcome.claimed[at] = claimed;
         }
     }
-    Ok(outcome)
+    Ok((outcome, frees))
 }
 
 async fn step_by_step(link: &Link, batch: &Batch) -> Result<Outcome, Error> {
@@ -187,11 +192,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_are_short_and_hold_no_task_twice() {
-        let ids: Vec<u64> = (0..100).chain([99, 99, 5]).collect();
-        let rounds = rounds(&ids, |id| TaskId(*id));
-        assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [64, 36, 1, 2]);
-        assert!(rounds.concat().into_iter().eq(&ids), "in their order");
-        assert!(super::rounds(&[] as &[u64], |id| TaskId(*id)).is_empty());
+    fn rounds_are_short_of_one_owner_and_hold_no_task_twice() {
+        let [here, there] = ["here", "there"].map(|name| Owner::try_new(name).unwrap());
+        let runs = (0..100).chain([99, 99, 5]).map(|id| (TaskId(id), &here));
+        let runs: Vec<_> = runs.chain([(TaskId(6), &there), (TaskId(7), &here)]).collect();
+        let rounds = rounds(&runs, |run| *run);
+        assert_eq!(rounds.iter().map(Vec::len).collect::<Vec<_>>(), [64, 36, 1, 2, 1, 1]);
+        assert!(rounds.concat().into_iter().eq(&runs), "in their order");
+        assert!(super::rounds(&[] as &[(TaskId, &Owner)], |run| *run).is_empty());
     }
 }

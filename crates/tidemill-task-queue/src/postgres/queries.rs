@@ -28,39 +28,40 @@ pub(super) const INSERT: &str = "INSERT INTO tq_task (id, state, queue, rank, to
     AS n (id, state, queue, rank, name, version, priority, run_at, max_retries, timeout_ms, unique_key, grp, gate, payload) \
     WHERE n.id <> ALL (ARRAY(SELECT d.id FROM tq_done d WHERE d.id = ANY ($1::BIGINT[]))) ON CONFLICT DO NOTHING RETURNING id";
 
-/// Tasks of no group and no key that may run at once, and that were not sent before: nothing can be in their way.
+/// Tasks of no group and no key that may run at once, and that were not sent before: nothing can be in their way. Arrays that
+/// are taken apart as columns pass row by row; `FROM unnest(...)` would first write each of them down.
 pub(super) const INSERT_PLAIN: &str = concat!(
     "INSERT INTO tq_task (id, state, queue, rank, token, attempt, name, version, priority, run_at, max_retries, timeout_ms, \
      cancel, enqueued_at, payload) SELECT n.id, 0, n.queue, b.now + n.priority * $8::BIGINT, 0, 0, n.name, n.version, \
      n.priority, b.now, n.max_retries, n.timeout_ms, false, b.now, n.payload FROM (SELECT ",
     begun!(),
-    " AS now) b, unnest($1::BIGINT[], $2::TEXT[], $3::TEXT[], $4::INTEGER[], $5::SMALLINT[], $6::INTEGER[], $7::BIGINT[], \
-     $9::TEXT[]) AS n (id, queue, name, version, priority, max_retries, timeout_ms, payload)"
+    " AS now) b, (SELECT unnest($1::BIGINT[]) AS id, unnest($2::TEXT[]) AS queue, unnest($3::TEXT[]) AS name, \
+     unnest($4::INTEGER[]) AS version, unnest($5::SMALLINT[]) AS priority, unnest($6::INTEGER[]) AS max_retries, \
+     unnest($7::BIGINT[]) AS timeout_ms, unnest($9::TEXT[]) AS payload) n"
 );
 
 pub(super) const HOLDER: &str = "SELECT id FROM tq_task WHERE name = $1 AND unique_key = $2";
 
-/// Whether a row is the run that is told of, at its place in the arrays: the fence. A task has a lease as long as it runs.
+/// Whether a row is the run that is told of, at its place in the arrays, and its owner's: the fence. A task has a lease as long as it runs.
 /// `state = 2` would say the same, but it would also let the planner walk the index of all leases.
 macro_rules! fenced {
     () => {
         "t.id = ANY ($1::BIGINT[]) AND t.lease_until IS NOT NULL \
-         AND t.token = ($2::BIGINT[])[array_position($1, t.id)] AND t.owner = ($3::TEXT[])[array_position($1, t.id)]"
+         AND t.token = ($2::BIGINT[])[array_position($1, t.id)] AND t.owner = $3::TEXT"
     };
 }
 
-/// Runs that end move out, [`ROUND`] at most, no task twice.
+/// Runs of one owner that end move out, [`ROUND`] at most, no task twice; which these were, in one row.
 pub(super) const END_RUNS: &str = concat!(
     "WITH gone AS (DELETE FROM tq_task t WHERE ",
     fenced!(),
-    " RETURNING t.*, array_position($1, t.id) AS place) \
-    INSERT INTO tq_done (id, state, finished_at, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
+    " RETURNING t.*, array_position($1, t.id) AS place), moved AS (INSERT INTO tq_done (id, state, finished_at, queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, \
     unique_key, grp, cancel, enqueued_at, started_at, token, owner, fraction, message, failures, reason, payload, result) \
     SELECT id, ($4::SMALLINT[])[place], coalesce($8::BIGINT, ",
     begun!(),
     "), queue, name, version, priority, run_at, attempt, max_retries, timeout_ms, unique_key, grp, \
     cancel, enqueued_at, started_at, token, owner, fraction, message, coalesce(($7::TEXT[])[place], failures), \
-    ($6::TEXT[])[place], payload, ($5::TEXT[])[place] FROM gone RETURNING id, token"
+    ($6::TEXT[])[place], payload, ($5::TEXT[])[place] FROM gone RETURNING id) SELECT array_agg(id) FROM moved"
 );
 
 /// One unfinished task moves out.
@@ -76,7 +77,7 @@ pub(super) const RUN: &str = "SELECT attempt, priority, cancel, failures FROM tq
 pub(super) const WAIT: &str = "UPDATE tq_task SET state = $2, rank = CASE WHEN $7 THEN least(rank, $3) ELSE $3 END, \
     run_at = $4, attempt = $5, failures = coalesce($6, failures), lease_until = NULL WHERE id = $1";
 
-/// Leases are prolonged, [`ROUND`] at most, no task twice.
+/// Leases of one owner are prolonged, [`ROUND`] at most, no task twice.
 pub(super) const BEAT: &str = concat!(
     "UPDATE tq_task t SET lease_until = coalesce($6::BIGINT, ",
     begun!(),
@@ -126,6 +127,32 @@ macro_rules! first {
 
 pub(super) const CLAIM_FIRST: &str = concat!(started!(), "WHERE ", first!(), claimed!());
 
+/// New tasks as [`INSERT_PLAIN`] keeps them, beside a worker that has room for tasks of the queue `$13`. It gets those that wait
+/// already, by rank; where it has room for more than these, new ones are born as its own, in the order of `$10`: they are
+/// never in the index of what is ready, and not written twice.
+pub(super) const INSERT_GIVEN: &str = concat!(
+    "WITH b AS MATERIALIZED (SELECT ",
+    begun!(),
+    " AS now, NOT EXISTS (SELECT 1 FROM tq_paused WHERE queue = $13) AND NOT EXISTS (SELECT 1 FROM tq_limit) AS open), \
+     c AS (UPDATE tq_task t SET state = 2, token = greatest(t.token + 1, b.now), owner = $11, lease_until = b.now + $12, \
+     lease_us = $12, started_at = b.now, attempt = t.attempt + 1 FROM b WHERE t.id = ANY (ARRAY(SELECT id FROM tq_task \
+     WHERE state = 0 AND gate IS NULL AND queue = $13 AND (SELECT open FROM b) ORDER BY rank, id LIMIT $14 \
+     FOR UPDATE SKIP LOCKED)) RETURNING ",
+    claimed!(),
+    "), g AS (SELECT CASE WHEN open THEN $14 - (SELECT count(*) FROM c) ELSE 0 END AS room FROM b), \
+     kept AS (INSERT INTO tq_task (id, state, queue, rank, token, attempt, name, version, priority, run_at, max_retries, \
+     timeout_ms, cancel, enqueued_at, payload, owner, lease_until, lease_us, started_at) \
+     SELECT n.id, CASE WHEN n.place <= g.room THEN 2 ELSE 0 END, n.queue, b.now + n.priority * $8::BIGINT, \
+     CASE WHEN n.place <= g.room THEN b.now ELSE 0 END, CASE WHEN n.place <= g.room THEN 1 ELSE 0 END, n.name, n.version, \
+     n.priority, b.now, n.max_retries, n.timeout_ms, false, b.now, n.payload, CASE WHEN n.place <= g.room THEN $11 END, \
+     CASE WHEN n.place <= g.room THEN b.now + $12 END, CASE WHEN n.place <= g.room THEN $12 END, \
+     CASE WHEN n.place <= g.room THEN b.now END \
+     FROM b, g, (SELECT unnest($1::BIGINT[]) AS id, unnest($2::TEXT[]) AS queue, unnest($3::TEXT[]) AS name, \
+     unnest($4::INTEGER[]) AS version, unnest($5::SMALLINT[]) AS priority, unnest($6::INTEGER[]) AS max_retries, \
+     unnest($7::BIGINT[]) AS timeout_ms, unnest($9::TEXT[]) AS payload, unnest($10::BIGINT[]) AS place) n) \
+     SELECT c.*, g.room, b.now FROM b CROSS JOIN g LEFT JOIN c ON true"
+);
+
 /// The same as a transaction by itself that waits for no disk.
 pub(super) const CLAIM_FIRST_SOFT: &str = concat!(
     started!(),
@@ -164,9 +191,10 @@ pub(super) const SCHEDULES: &str =
     "SELECT name, spec, next, paused, last_due, last_task FROM tq_schedule ORDER BY name";
 
 /// Every statement that runs while tasks flow, for [`Postgres::plans`](super::Postgres::plans).
-pub(super) const HOT: [(&str, &str); 18] = [
+pub(super) const HOT: [(&str, &str); 19] = [
     ("INSERT", INSERT),
     ("INSERT_PLAIN", INSERT_PLAIN),
+    ("INSERT_GIVEN", INSERT_GIVEN),
     ("HOLDER", HOLDER),
     ("END_RUNS", END_RUNS),
     ("BURY", BURY),

@@ -49,6 +49,17 @@ pub(super) fn claimed(row: &Row) -> Result<(i64, Claimed), Error> {
     Ok((get(row, 14)?, task))
 }
 
+/// Claimed rows by rank; the server returns them as it finds them.
+pub(super) fn all_claimed(rows: &[Row]) -> Result<Vec<Claimed>, Error> {
+    Ok(in_order(rows.iter().map(claimed).collect::<Result<_, _>>()?))
+}
+
+/// Tasks by their rank and age.
+pub(super) fn in_order(mut ranked: Vec<(i64, Claimed)>) -> Vec<Claimed> {
+    ranked.sort_by_key(|(rank, task)| (*rank, task.id));
+    ranked.into_iter().map(|(_, task)| task).collect()
+}
+
 pub(super) fn record(row: &Row) -> Result<Record, Error> {
     let id = TaskId(unsigned(get(row, 0)?));
     let state = State::from_code(i64::from(get::<i16>(row, 1)?));

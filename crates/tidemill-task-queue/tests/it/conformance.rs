@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::tempdir;
-use tidemill_task_queue::store::{Batch, Control, Outcome, Pending, ScheduleRow, Store};
+use tidemill_task_queue::store::{Batch, Control, End, Finish, Outcome, Pending, ScheduleRow, Store};
 use tidemill_task_queue::{
     Filter, Memory, Overview, Postgres, PostgresConfig, Priority, Record, Sqlite, SqliteConfig, TaskId,
     Token, conformance,
@@ -48,6 +48,7 @@ enum Fault {
     ForgetsKeys,
     KeepsTwice,
     IgnoresPriority,
+    GivesTwice,
     NoFence,
     NoHeartbeats,
     NoSweep,
@@ -74,6 +75,20 @@ impl Store for Faulty {
     fn commit(&self, batch: Arc<Batch>) -> Pending<'_, Outcome> {
         Box::pin(async move {
             let mut worse = (*batch).clone();
+            if self.1 == Fault::GivesTwice && !worse.enqueue.is_empty() && !worse.claim.is_empty() {
+                // It gives what it keeps and forgets that it did.
+                let claims = Batch { enqueue: Vec::new(), ..worse.clone() };
+                let kept = self.0.commit(Arc::new(Batch { claim: Vec::new(), ..worse })).await?;
+                let given = self.0.commit(Arc::new(claims)).await?;
+                for task in given.claimed.iter().flatten() {
+                    let end = End::Released(Duration::ZERO);
+                    let owner = batch.claim[0].owner.clone();
+                    let finish = vec![Finish { id: task.id, token: task.token, owner, end }];
+                    let back = Batch { now: batch.now, aging: batch.aging, finish, ..Batch::default() };
+                    self.0.commit(Arc::new(back)).await?;
+                }
+                return Ok(Outcome { enqueued: kept.enqueued, ..given });
+            }
             for task in &mut worse.enqueue {
                 match self.1 {
                     Fault::ForgetsTime => task.run_at = None,
@@ -89,9 +104,7 @@ impl Store for Faulty {
                     finish.token = current.token;
                     finish.owner = tidemill_task_queue::Owner::try_new(current.owner.clone().unwrap())?;
                 }
-                if let (Fault::ForgetsHistory, tidemill_task_queue::store::End::Dead(text, _)) =
-                    (self.1, &mut finish.end)
-                {
+                if let (Fault::ForgetsHistory, End::Dead(text, _)) = (self.1, &mut finish.end) {
                     text.clear();
                 }
             }
@@ -171,10 +184,11 @@ async fn a_store_with_a_fault_does_not_pass() {
         (CannotReplay, 9),
         (IgnoresPauses, 11),
         (IgnoresCaps, 12),
-        (FiresTwice, 13),
-        (ListsAll, 14),
-        (PurgesNothing, 15),
-        (IsSilent, 16),
+        (GivesTwice, 13),
+        (FiresTwice, 14),
+        (ListsAll, 15),
+        (PurgesNothing, 16),
+        (IsSilent, 17),
     ] {
         judges.spawn(async move {
             let store: Arc<dyn Store> = Arc::new(Faulty(Memory::default(), fault));

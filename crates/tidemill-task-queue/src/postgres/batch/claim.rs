@@ -28,7 +28,8 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let (owner, lease) = (claim.owner.as_str(), micros(claim.lease));
-        let taken = in_order(&self.query(sql::CLAIM_CHOSEN, &[&self.told, &owner, &lease, &chosen]).await?)?;
+        let taken =
+            rows::all_claimed(&self.query(sql::CLAIM_CHOSEN, &[&self.told, &owner, &lease, &chosen]).await?)?;
         self.book(&taken).await?;
         Ok(taken)
     }
@@ -47,7 +48,7 @@ impl Work<'_> {
     ) -> Result<Vec<Claimed>, Error> {
         let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
         let (owner, lease) = (claim.owner.as_str(), micros(claim.lease));
-        in_order(&self.query(text, &[&self.told, &owner, &lease, &queue, &limit]).await?)
+        rows::all_claimed(&self.query(text, &[&self.told, &owner, &lease, &queue, &limit]).await?)
     }
 
     /// The first by rank over several queues and over what each capped group has room for.
@@ -94,11 +95,4 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-/// Claimed rows by rank; the server returns them as it finds them.
-fn in_order(rows: &[Row]) -> Result<Vec<Claimed>, Error> {
-    let mut taken = rows.iter().map(rows::claimed).collect::<Result<Vec<_>, _>>()?;
-    taken.sort_by_key(|(rank, task)| (*rank, task.id));
-    Ok(taken.into_iter().map(|(_, task)| task).collect())
 }

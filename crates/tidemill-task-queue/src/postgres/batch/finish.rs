@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use tokio_postgres::Row;
 
 use super::super::queries as sql;
 use super::super::rows::{self, get};
@@ -102,30 +101,38 @@ impl Work<'_> {
         accepted: &mut HashSet<(TaskId, Token)>,
     ) -> Result<(), Error> {
         // All are on their way before the first is answered.
-        let rounds = rounds(ending, |end| end.finish.id);
-        for rows in join_all(rounds.iter().map(|round| self.end_round(round))).await {
-            for row in &rows? {
-                accepted.insert((TaskId(unsigned(get(row, 0)?)), Token(unsigned(get(row, 1)?))));
-            }
+        let rounds = rounds(ending, |end| (end.finish.id, &end.finish.owner));
+        let all = join_all(rounds.iter().map(|round| self.end_round(round))).await;
+        for (round, moved) in rounds.iter().zip(all) {
+            let moved = moved?;
+            let runs = round.iter().map(|end| (end.finish.id, end.finish.token));
+            accepted.extend(runs.filter(|(id, _)| moved.contains(id)));
         }
         Ok(())
     }
 
-    async fn end_round(&self, ending: &[&Ending<'_>]) -> Result<Vec<Row>, Error> {
-        self.query(
-            sql::END_RUNS,
-            &[
-                &ending.iter().map(|end| integer(end.finish.id.0)).collect::<Vec<_>>(),
-                &ending.iter().map(|end| integer(end.finish.token.0)).collect::<Vec<_>>(),
-                &ending.iter().map(|end| end.finish.owner.as_str()).collect::<Vec<_>>(),
-                &ending.iter().map(|end| end.state.code() as i16).collect::<Vec<_>>(),
-                &ending.iter().map(|end| end.result).collect::<Vec<_>>(),
-                &ending.iter().map(|end| end.reason.as_deref()).collect::<Vec<_>>(),
-                &ending.iter().map(|end| end.failures.as_deref()).collect::<Vec<_>>(),
-                &self.told,
-            ],
-        )
-        .await
+    /// Which of them have moved out.
+    async fn end_round(&self, ending: &[&Ending<'_>]) -> Result<HashSet<TaskId>, Error> {
+        let Some(owner) = ending.first().map(|end| end.finish.owner.as_str()) else {
+            return Ok(HashSet::new());
+        };
+        let rows = self
+            .query(
+                sql::END_RUNS,
+                &[
+                    &ending.iter().map(|end| integer(end.finish.id.0)).collect::<Vec<_>>(),
+                    &ending.iter().map(|end| integer(end.finish.token.0)).collect::<Vec<_>>(),
+                    &owner,
+                    &ending.iter().map(|end| end.state.code() as i16).collect::<Vec<_>>(),
+                    &texts(ending, |end| end.result.map(String::as_str)),
+                    &texts(ending, |end| end.reason.as_deref()),
+                    &texts(ending, |end| end.failures.as_deref()),
+                    &self.told,
+                ],
+            )
+            .await?;
+        let moved: Option<Vec<i64>> = rows.first().map(|row| get(row, 0)).transpose()?.flatten();
+        Ok(moved.into_iter().flatten().map(|id| TaskId(unsigned(id))).collect())
     }
 
     async fn current(&self, finish: &Finish) -> Result<Option<Run>, Error> {
@@ -210,4 +217,12 @@ struct Ending<'a> {
     result: Option<&'a String>,
     reason: Option<String>,
     failures: Option<String>,
+}
+
+/// One text of each end; nothing at all where none has one.
+fn texts<'a>(
+    ending: &[&'a Ending<'a>],
+    of: impl Fn(&'a Ending<'a>) -> Option<&'a str>,
+) -> Option<Vec<Option<&'a str>>> {
+    ending.iter().any(|end| of(end).is_some()).then(|| ending.iter().map(|end| of(end)).collect())
 }

@@ -22,7 +22,7 @@ impl Work<'_> {
     pub(super) async fn beat_all(&self) -> Result<Vec<Pulse>, Error> {
         let beats = &self.batch.beat;
         let mut heard: HashMap<(TaskId, Token), bool> = HashMap::new();
-        let rounds = rounds(beats, |beat| beat.id);
+        let rounds = rounds(beats, |beat| (beat.id, &beat.owner));
         for rows in join_all(rounds.iter().map(|round| self.beat_round(round))).await {
             for row in &rows? {
                 let run = (TaskId(unsigned(get(row, 0)?)), Token(unsigned(get(row, 1)?)));
@@ -40,6 +40,7 @@ impl Work<'_> {
     }
 
     async fn beat_round(&self, beats: &[&Beat]) -> Result<Vec<Row>, Error> {
+        let Some(owner) = beats.first().map(|beat| beat.owner.as_str()) else { return Ok(Vec::new()) };
         let said = |pick: &dyn Fn(&Progress) -> f64| {
             beats.iter().map(|beat| beat.progress.as_ref().map(pick)).collect::<Vec<Option<f64>>>()
         };
@@ -48,7 +49,7 @@ impl Work<'_> {
             &[
                 &beats.iter().map(|beat| integer(beat.id.0)).collect::<Vec<_>>(),
                 &beats.iter().map(|beat| integer(beat.token.0)).collect::<Vec<_>>(),
-                &beats.iter().map(|beat| beat.owner.as_str()).collect::<Vec<_>>(),
+                &owner,
                 &beats.iter().map(|beat| micros(beat.lease)).collect::<Vec<_>>(),
                 &said(&|progress| progress.fraction),
                 &self.told,
