@@ -50,6 +50,17 @@ impl SlowDisk {
         self.held.1.notify_all();
     }
 
+    /// Opens up when the test ends, also by an assertion: who waits in a scope would keep it from ending.
+    fn at_last(&self) -> impl Drop + use<'_> {
+        struct AtLast<'a>(&'a SlowDisk);
+        impl Drop for AtLast<'_> {
+            fn drop(&mut self) {
+                [Call::Create, Call::Append, Call::Commit].into_iter().for_each(|call| self.0.open_up(call));
+            }
+        }
+        AtLast(self)
+    }
+
     /// Returns once somebody waits in this call.
     fn wait_for(&self, call: Call) {
         self.until(|held| held.waiting.contains(&call));
@@ -198,6 +209,7 @@ fn a_disk_that_stands_still_bounds_the_memory_and_says_so() {
     }
     disk.close(Call::Append);
     std::thread::scope(|scope| {
+        let _at_last = disk.at_last();
         let publishing = scope.spawn(|| store.publish());
         disk.wait_for(Call::Append);
         // Commits go on while the disk stands still; the pressure rises, and at one they are refused.
@@ -236,6 +248,7 @@ fn publish_while_a_commit_syncs(commits_first: Duration) -> u64 {
     store.commit(Changes::new().upsert("us_daily", bar("A", 1, 1.0, None))).unwrap();
     disk.close(Call::Create);
     std::thread::scope(|scope| {
+        let _at_last = disk.at_last();
         scope.spawn(|| store.publish().unwrap());
         disk.wait_for(Call::Create);
         disk.close(Call::Commit);
