@@ -34,7 +34,7 @@ pub struct Config {
     pub footer_bytes: u64,
     /// Compression of published files. Default `"auto"`: zstd for a column where it gains, nothing where it does not.
     pub compression: Compression,
-    /// Level of zstd, 1 to 22; the others have none. Default 3.
+    /// Level of zstd, 1 to 22; the others have none. Default 3, by which plain integers are packed as by 2: that makes them smaller.
     pub compression_level: i32,
     /// A folder's file longer than this is cut into parts by a hash of the series, at the end of a publish. Default 256 MiB;
     /// at least 1 KiB.
