@@ -16,7 +16,8 @@ use crate::{
     table::Table,
 };
 
-/// The snapshots that stood when it was opened. A writer keeps them for its `reader_grace`; open again before that ends.
+/// The snapshots that stood when it was opened. A writer keeps them for its `reader_grace`; open again before that ends. Parsed footers
+/// are kept for the next scan, 16 MiB at most.
 #[derive(Debug)]
 pub struct ReadOnly {
     disk: Arc<dyn Disk>,

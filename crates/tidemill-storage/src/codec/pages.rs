@@ -22,8 +22,8 @@ use super::{
 
 /// Bytes that are read at once where page follows page.
 const AHEAD: u64 = 64 << 10;
-/// Bytes that are read at once where the page index knows the places and pages may be passed over: a call costs as much as to
-/// read half of it.
+/// Bytes that are read at least where the page index knows the places and pages may be passed over: to call costs as much as to copy
+/// them.
 const SPARSE: u64 = 4 << 10;
 
 /// A file whose footer is known.

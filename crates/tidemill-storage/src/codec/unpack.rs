@@ -16,7 +16,7 @@ const KEPT: usize = 16;
 pub(super) struct Unpacker(Mutex<Vec<Decompressor<'static>>>);
 
 impl Unpacker {
-    /// Adds to `out` what `packed` holds: `len` bytes, or it is an error.
+    /// What `packed` holds: `len` bytes, or it is an error.
     pub(super) fn unpack(&self, codec: Codec, packed: &[u8], len: usize) -> Result<Vec<u8>> {
         let wrong = |found: usize| Err(ParquetError::General(format!("a page of {found} bytes, not {len}")));
         match codec {
