@@ -2,9 +2,15 @@
 
 #[cfg(feature = "codec-arrow2")]
 mod arrow2;
+mod header;
 mod input;
+mod kept;
+mod pages;
 mod reader;
 mod rows;
+mod runs;
+mod sieve;
+mod unpack;
 mod whole;
 mod writer;
 
@@ -15,7 +21,8 @@ use crate::{columns::Columns, table::Table};
 
 #[cfg(feature = "codec-arrow2")]
 pub use arrow2::Arrow2;
-pub(crate) use input::LONGEST_PAGE;
+pub(crate) use header::LONGEST_PAGE;
+pub(crate) use kept::Kept;
 pub(crate) use reader::{FileReader, Filter, Read};
 pub(crate) use rows::Rows;
 pub use whole::{ArrowRs, Codec};
@@ -29,6 +36,14 @@ pub(crate) const BATCH: usize = 8192;
 pub(crate) struct Tail {
     pub(crate) from: u64,
     pub(crate) crc32c: u32,
+}
+
+/// What is known of a file before it is opened; two files that have all of it in common are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) bytes: u64,
+    pub(crate) crc32c: u32,
+    pub(crate) tail: Option<Tail>,
 }
 
 /// Batches as columns of the table.

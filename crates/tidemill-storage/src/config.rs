@@ -29,9 +29,12 @@ pub struct Config {
     pub reader_grace: Duration,
     /// Decoded published rows kept to recognise duplicates, bytes. Default 16 MiB.
     pub cache_bytes: u64,
+    /// Parsed footers and page indexes of published files kept for the next read, bytes; 0 keeps none. Default 16 MiB, which is that of
+    /// some 50 million rows of seven columns.
+    pub footer_bytes: u64,
     /// Compression of published files. Default `"auto"`: zstd for a column where it gains, nothing where it does not.
     pub compression: Compression,
-    /// Level of zstd, 1 to 22; the others have none. Default 3.
+    /// Level of zstd, 1 to 22; the others have none. Default 3, by which plain integers are packed as by 2: that makes them smaller.
     pub compression_level: i32,
     /// A folder's file longer than this is cut into parts by a hash of the series, at the end of a publish. Default 256 MiB;
     /// at least 1 KiB.
@@ -69,6 +72,7 @@ impl Default for Config {
             commits_first: Duration::from_millis(50),
             reader_grace: Duration::from_secs(600),
             cache_bytes: 16 << 20,
+            footer_bytes: 16 << 20,
             compression: Compression::Auto,
             compression_level: 3,
             split_bytes: 256 << 20,

@@ -14,7 +14,7 @@ use tidemill_journal::Disk;
 
 use crate::{
     Error,
-    codec::{FileReader, Read, columns_of},
+    codec::{FileReader, Kept, Known, Read, columns_of},
     columns::Columns,
     layout::Layout,
     manifest::Manifest,
@@ -30,6 +30,8 @@ pub(crate) struct Published {
     pub(crate) files: Vec<PublishedFile>,
     /// Folder number to its files.
     pub(crate) folders: BTreeMap<i64, Folder>,
+    /// What reading its files keeps, shared with the snapshots before and after it.
+    pub(crate) kept: Arc<Kept>,
 }
 
 /// One folder's files, by part.
@@ -53,7 +55,7 @@ pub(crate) struct PublishedFile {
 }
 
 impl Published {
-    pub(crate) fn new(manifest: Manifest, layout: &Layout) -> Result<Self, Error> {
+    pub(crate) fn new(manifest: Manifest, layout: &Layout, kept: &Arc<Kept>) -> Result<Self, Error> {
         let dir = layout.snapshot(&manifest.table, manifest.snapshot);
         let mut files = Vec::with_capacity(manifest.files.len());
         let mut folders: BTreeMap<i64, Folder> = BTreeMap::new();
@@ -74,7 +76,7 @@ impl Published {
                 last: OnceLock::new(),
             });
         }
-        Ok(Self { manifest, dir, files, folders })
+        Ok(Self { manifest, dir, files, folders, kept: kept.clone() })
     }
 
     /// Into how many parts a folder is cut.
@@ -105,8 +107,8 @@ impl Published {
     /// Opens a file; its checksum is compared the first time.
     pub(crate) fn open(&self, disk: &dyn Disk, at: usize) -> Result<FileReader, Error> {
         let file = &self.files[at];
-        let expect = (!self.is_checked(at)).then_some((file.bytes, file.crc32c));
-        let reader = FileReader::open(disk, &file.path, expect, self.manifest.files[at].tail)?;
+        let known = Known { bytes: file.bytes, crc32c: file.crc32c, tail: self.manifest.files[at].tail };
+        let reader = FileReader::open(disk, &file.path, known, self.is_checked(at), &self.kept)?;
         file.checked.store(true, Relaxed);
         Ok(reader)
     }

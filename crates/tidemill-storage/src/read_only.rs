@@ -16,7 +16,8 @@ use crate::{
     table::Table,
 };
 
-/// The snapshots that stood when it was opened. A writer keeps them for its `reader_grace`; open again before that ends.
+/// The snapshots that stood when it was opened. A writer keeps them for its `reader_grace`; open again before that ends. Parsed footers
+/// are kept for the next scan, 16 MiB at most.
 #[derive(Debug)]
 pub struct ReadOnly {
     disk: Arc<dyn Disk>,
@@ -32,12 +33,12 @@ impl ReadOnly {
     /// The same on another disk.
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, Error> {
         let layout = Layout::new(dir);
-        let mut tables = BTreeMap::new();
+        let (kept, mut tables) = (Arc::default(), BTreeMap::new());
         for name in published_tables(&*disk, &layout)? {
             let Some(number) = layout.current(&*disk, &name)? else { continue };
             let manifest = Manifest::read(&*disk, &layout, &name, number)?;
             let table = Table::bind(&manifest.spec(&layout.manifest(&name, number))?)?;
-            tables.insert(name, (Arc::new(table), Arc::new(Published::new(manifest, &layout)?)));
+            tables.insert(name, (Arc::new(table), Arc::new(Published::new(manifest, &layout, &kept)?)));
         }
         Ok(Self { disk, tables })
     }

@@ -70,7 +70,7 @@ fn repair_table(disk: &Arc<dyn Disk>, layout: &Layout, name: String) -> Result<R
     let mut found = RepairTable { name, ..RepairTable::default() };
     let Some(current) = layout.current(&**disk, &found.name)? else { return Ok(found) };
     let (manifest, table) = newest(&**disk, layout, current, &mut found)?;
-    let old = Published::new(manifest, layout)?;
+    let old = Published::new(manifest, layout, &Arc::default())?;
     let mut sound = Vec::new();
     for (at, entry) in old.manifest.files.iter().enumerate() {
         match check_file(&**disk, &table, &old, at) {
@@ -92,8 +92,14 @@ fn repair_table(disk: &Arc<dyn Disk>, layout: &Layout, name: String) -> Result<R
         return Ok(found);
     }
     let config = Config::default();
-    let snapshot =
-        Snapshot { disk, layout, config: &config, table: &Arc::new(table), now: SystemTime::now() };
+    let snapshot = Snapshot {
+        disk,
+        layout,
+        config: &config,
+        table: &Arc::new(table),
+        kept: &Arc::default(),
+        now: SystemTime::now(),
+    };
     let number = snapshot.next_number()?;
     make_dir(&**disk, &layout.snapshot(&found.name, number))?;
     let next = snapshot.link(Some(&old), number, &|entry| sound.contains(&entry.path))?;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, cast::AsArray};
+use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
 use arrow_buffer::BooleanBuffer;
 use tidemill_journal::Disk;
 
@@ -79,7 +79,14 @@ fn within(kinds: &[Kind], array: &ArrayRef, range: &Range<i64>) -> BooleanBuffer
         let data = array.to_data();
         let values: &[i64] =
             &data.buffers()[0].typed_data::<i64>()[data.offset()..data.offset() + data.len()];
-        return BooleanBuffer::collect_bool(values.len(), |row| range.contains(&values[row]));
+        // One comparison: what is below the range wraps far above it.
+        let length = if range.is_empty() { 0 } else { range.end.wrapping_sub(range.start) as u64 };
+        let within = |value: &i64| (value.wrapping_sub(range.start) as u64) < length;
+        let word = |values: &[i64]| {
+            values.iter().enumerate().fold(0, |word, (at, value)| word | u64::from(within(value)) << at)
+        };
+        let words: Vec<u64> = values.chunks(64).map(word).collect();
+        return BooleanBuffer::new(words.into(), 0, values.len());
     }
     let mut column = Columns::new(kinds);
     column.push_array(array);
@@ -182,17 +189,14 @@ impl Plan {
             let value = value.clone();
             let accepts = move |array: &ArrayRef| {
                 let array = array.as_string::<i32>();
-                BooleanArray::new(
-                    BooleanBuffer::collect_bool(array.len(), |row| array.value(row) == value),
-                    None,
-                )
+                BooleanBuffer::collect_bool(array.len(), |row| array.value(row) == value)
             };
-            out.push(Filter { column, accepts: Box::new(accepts) });
+            out.push(Filter { column, in_range: false, accepts: Box::new(accepts) });
         }
         if let Some((column, range)) = &self.range {
             let (column, range, kinds) = (*column, range.clone(), [table.shape.kinds[*column]]);
-            let accepts = move |array: &ArrayRef| BooleanArray::new(within(&kinds, array, &range), None);
-            out.push(Filter { column, accepts: Box::new(accepts) });
+            let accepts = move |array: &ArrayRef| within(&kinds, array, &range);
+            out.push(Filter { column, in_range: true, accepts: Box::new(accepts) });
         }
         out
     }

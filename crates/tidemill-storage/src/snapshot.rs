@@ -14,7 +14,7 @@ use tidemill_journal::Disk;
 
 use crate::{
     Config, Error, PublishedTable,
-    codec::{BATCH, FileWriter, Read, Written},
+    codec::{BATCH, FileWriter, Kept, Read, Written},
     layout::{Layout, make_dir, remove_tree, sync_dir},
     manifest::{FileEntry, Manifest},
     memtable::{Memtable, Order, Unit},
@@ -28,6 +28,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) config: &'a Config,
     pub(crate) table: &'a Arc<Table>,
+    pub(crate) kept: &'a Arc<Kept>,
     pub(crate) now: SystemTime,
 }
 
@@ -115,7 +116,7 @@ impl Snapshot<'_> {
 
         let manifest = Manifest::new(self.table, number, watermark, self.now, files);
         manifest.write(disk, layout)?;
-        let published = Published::new(manifest, layout)?;
+        let published = Published::new(manifest, layout, self.kept)?;
         checked.iter().for_each(|path| published.mark_checked(path));
         self.show(number)?;
         Ok(published)

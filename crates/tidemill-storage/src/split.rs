@@ -2,7 +2,7 @@
 
 use crate::{
     Error, PublishedTable,
-    codec::{BATCH, FileWriter, Read, columns_of},
+    codec::{BATCH, FileReader, FileWriter, Known, Read, columns_of},
     columns::Columns,
     manifest::{FileEntry, MAX_PARTS},
     merge::{Fresh, Merge},
@@ -107,8 +107,8 @@ impl Snapshot<'_> {
             let Some((child, path)) = child else { continue };
             let written = child.finish()?;
             let full = self.layout.snapshot(&table.name, number).join(&path);
-            let expect = Some((written.bytes, written.crc32c));
-            let reader = crate::codec::FileReader::open(disk, &full, expect, written.tail)?;
+            let known = Known { bytes: written.bytes, crc32c: written.crc32c, tail: written.tail };
+            let reader = FileReader::open(disk, &full, known, false, self.kept)?;
             for batch in reader.read(&table.schema, Read::default())? {
                 after.add(&columns_of(table, &batch.map_err(|e| reader.error(e))?));
             }

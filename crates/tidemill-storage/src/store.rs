@@ -16,6 +16,7 @@ use tidemill_journal::{Disk, Group, Journal, Lock};
 
 use crate::{
     Batches, Builder, Changes, Config, Error, ReadOnly, Receipt, Report, Scan, Stats, TableReceipt,
+    codec::Kept,
     columns::Columns,
     gate::{Background, Gate},
     key::Stretch,
@@ -47,6 +48,8 @@ struct Inner {
     layout: Layout,
     config: Config,
     tables: Vec<Arc<Table>>,
+    /// What reads keep for the next one.
+    kept: Arc<Kept>,
     state: Mutex<State>,
     /// One publish at a time; commits go on.
     publishing: Mutex<()>,
@@ -99,7 +102,7 @@ impl Store {
             _ => Error::disk("lock", &layout.lock())(error),
         })?;
 
-        let mut states = Vec::new();
+        let (kept, mut states) = (Arc::new(Kept::new(config.footer_bytes)), Vec::new());
         for table in &tables {
             let current = layout.current(&*disk, &table.name)?;
             sweep(&*disk, &layout, &table.name, current, clock(), config.reader_grace, true)?;
@@ -107,7 +110,7 @@ impl Store {
                 Some(number) => {
                     let manifest = Manifest::read(&*disk, &layout, &table.name, number)?;
                     manifest.check(table, &layout.manifest(&table.name, number))?;
-                    Some(Arc::new(Published::new(manifest, &layout)?))
+                    Some(Arc::new(Published::new(manifest, &layout, &kept)?))
                 }
                 None => None,
             };
@@ -142,6 +145,7 @@ impl Store {
             layout,
             config,
             tables,
+            kept,
             state: Mutex::new(State {
                 journal: Some(journal),
                 tables: states,

@@ -218,7 +218,7 @@ impl Table {
             return Err(bad(format!("unknown column {}", extra.map_or("", |f| f.name()))));
         }
         // A single value may be as long as that, and makes a page of its own.
-        if rows.columns().iter().map(bytes).sum::<u64>() > LONGEST_PAGE {
+        if rows.columns().iter().map(bytes).sum::<u64>() > LONGEST_PAGE as u64 {
             return Err(bad("a batch of more than 128 MiB; split it".into()));
         }
         let mut rows = rows.project(&order).map_err(|e| bad(e.to_string()))?;

@@ -1,6 +1,6 @@
 //! Checking a store against its manifests: every checksum, every row count, order, uniqueness, and the journal.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use serde::Serialize;
 use tidemill_journal::{Config as JournalConfig, Disk, EntryKind, ErrorKind, Journal, OnCorruption, OsDisk};
@@ -79,7 +79,7 @@ pub fn verify_by(codec: &dyn Codec, dir: &Path) -> Result<VerifyReport, Error> {
         let Some(number) = layout.current(disk, &found.name)? else { continue };
         let manifest = Manifest::read(disk, &layout, &found.name, number)?;
         let table = Table::bind(&manifest.spec(&layout.manifest(&found.name, number))?)?;
-        let published = Published::new(manifest, &layout)?;
+        let published = Published::new(manifest, &layout, &Arc::default())?;
         for at in 0..published.files.len() {
             let path = &published.files[at].path;
             let mut ours = Multiset::default();
@@ -138,7 +138,7 @@ fn check_table(disk: &dyn Disk, layout: &Layout, found: &mut VerifyTable) -> Res
     found.snapshot = number;
     let manifest = Manifest::read(disk, layout, &found.name, number)?;
     let table = Table::bind(&manifest.spec(&layout.manifest(&found.name, number))?)?;
-    let published = Published::new(manifest, layout)?;
+    let published = Published::new(manifest, layout, &Arc::default())?;
     for at in 0..published.files.len() {
         found.files += 1;
         match check_file(disk, &table, &published, at) {

@@ -301,7 +301,12 @@ impl Stores {
 
 /// Small: a monitor's rows are few, and many stores are open.
 fn store_config() -> StoreConfig {
-    StoreConfig { flush_bytes: 4 << 20, cache_bytes: 256 << 10, ..StoreConfig::default() }
+    StoreConfig {
+        flush_bytes: 4 << 20,
+        cache_bytes: 256 << 10,
+        footer_bytes: 1 << 20,
+        ..StoreConfig::default()
+    }
 }
 
 fn series_table() -> TableSpec {

@@ -5,21 +5,44 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use parquet::{
-    arrow::arrow_reader::ParquetRecordBatchReader,
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{ParquetRecordBatchReader, RowGroups as _},
+        parquet_to_arrow_field_levels,
+    },
     errors::{ParquetError, Result as ParquetResult},
 };
+
+use super::{BATCH, pages::Groups, sieve::Sieve};
 
 /// Decoded batches.
 pub(crate) struct Rows {
     /// None once it failed.
-    reader: Option<ParquetRecordBatchReader>,
+    way: Option<Way>,
     /// How many rows are still to come, where all of them were asked for.
     left: Option<u64>,
 }
 
+enum Way {
+    All(ParquetRecordBatchReader),
+    Sieved(Box<Sieve>),
+}
+
 impl Rows {
-    pub(super) fn new(reader: ParquetRecordBatchReader, rows: Option<u64>) -> Self {
-        Self { reader: Some(reader), left: rows }
+    /// Every row of some row groups.
+    pub(super) fn all(groups: Groups, columns: &[usize]) -> ParquetResult<Self> {
+        let schema = groups.source.footer.file_metadata().schema_descr();
+        let mask = ProjectionMask::roots(schema, columns.iter().copied());
+        let levels = parquet_to_arrow_field_levels(schema, mask, Some(&groups.source.fields))?;
+        let rows = groups.num_rows();
+        let reader =
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &groups, BATCH.min(rows), None)?;
+        Ok(Self { way: Some(Way::All(reader)), left: Some(rows as u64) })
+    }
+
+    /// Those that pass, of which each step counts what it gets.
+    pub(super) fn sieved(sieve: Sieve) -> Self {
+        Self { way: Some(Way::Sieved(Box::new(sieve))), left: None }
     }
 }
 
@@ -27,11 +50,12 @@ impl Iterator for Rows {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let reader = self.reader.as_mut()?;
-        let mut next = match guarded(|| Ok(reader.next())) {
-            Ok(next) => next,
-            Err(error) => Some(Err(error.into())),
-        };
+        let way = self.way.as_mut()?;
+        let next = guarded(|| match way {
+            Way::All(reader) => Ok(reader.next()),
+            Way::Sieved(sieve) => Ok(sieve.next()?.map(Ok)),
+        });
+        let mut next = next.unwrap_or_else(|error| Some(Err(error.into())));
         let found = next.as_ref().map_or(0, |batch| batch.as_ref().map_or(0, RecordBatch::num_rows)) as u64;
         let wrong = self.left.is_some_and(|left| found > left || next.is_none() && left > 0);
         self.left = self.left.map(|left| left.saturating_sub(found));
@@ -39,7 +63,7 @@ impl Iterator for Rows {
             next = Some(Err(ArrowError::ParquetError("holds another number of rows than it says".into())));
         }
         if !matches!(next, Some(Ok(_))) {
-            self.reader = None;
+            self.way = None;
         }
         next
     }

@@ -53,7 +53,7 @@ pub(crate) fn chunk(
     let dictionary = encoded.dictionary(values);
     pages.extend(dictionary.iter().map(|(bytes, _)| bytes.clone()));
     for slice in &slices {
-        let mut page = Vec::new();
+        let mut page = Vec::with_capacity(encoded.bytes(values, slice.values.clone()) + 64);
         if optional {
             levels(values, slice, &mut page);
         }
@@ -62,7 +62,7 @@ pub(crate) fn chunk(
     }
     let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
     learned.encoded(encoded.encoding());
-    let codec = packer.pack(&mut pages, values.rows(), learned)?;
+    let codec = packer.pack(&mut pages, values.kind(), values.rows(), learned)?;
 
     let kind = values.kind();
     let mut bytes = Vec::with_capacity(pages.iter().map(|page| page.len() + 64).sum());

@@ -107,15 +107,25 @@ pub(crate) fn dense(numbers: &[i64], limit: usize) -> Option<(Vec<u32>, Vec<i64>
     if span > numbers.len().saturating_mul(2).max(FEWEST_SLOTS) {
         return None;
     }
-    let mut place = vec![0u32; span];
-    numbers.iter().for_each(|n| place[(n - low) as usize] = 1);
-    let mut found = Vec::new();
-    for (at, place) in place.iter_mut().enumerate().filter(|(_, place)| **place != 0) {
-        *place = found.len() as u32;
-        found.push(low + at as i64);
+    // A bit each, so that what differs is found without looking at what is not there.
+    let mut seen = vec![0u64; span.div_ceil(64)];
+    for number in numbers {
+        let at = (number - low) as usize;
+        seen[at / 64] |= 1 << (at % 64);
     }
-    if found.len() > limit {
+    let count = seen.iter().map(|word| word.count_ones() as usize).sum();
+    if count > limit {
         return None;
+    }
+    let (mut place, mut found) = (vec![0u32; span], Vec::with_capacity(count));
+    for (word, bits) in seen.into_iter().enumerate() {
+        let mut bits = bits;
+        while bits != 0 {
+            let at = 64 * word + bits.trailing_zeros() as usize;
+            place[at] = found.len() as u32;
+            found.push(low + at as i64);
+            bits &= bits - 1;
+        }
     }
     Some((numbers.iter().map(|n| place[(n - low) as usize]).collect(), found))
 }

@@ -69,7 +69,7 @@ impl Remote {
         let from = Layout::new(Path::new("/"));
         let source = RemoteDisk::load(&self.bucket)?;
         let table = Arc::new(Table::bind(&manifest.spec(Path::new(&self.bucket.place))?)?);
-        let snapshot = Snapshot { disk, layout, config: &config, table: &table, now };
+        let snapshot = Snapshot { disk, layout, config: &config, table: &table, kept: &Arc::default(), now };
         // Numbers go on where they were, so that none is ever used twice.
         let number = snapshot.next_number()?.max(manifest.snapshot);
         let dir = layout.snapshot(&table.name, number);

@@ -53,6 +53,7 @@ impl Inner {
             layout: &self.layout,
             config: &self.config,
             table: &self.tables[at],
+            kept: &self.kept,
             now: (self.clock)(),
         }
     }

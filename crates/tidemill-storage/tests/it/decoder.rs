@@ -68,7 +68,12 @@ fn mutated_files_with_a_right_checksum_do_not_panic_nor_give_wrong_rows() {
         let store = Store::builder(config).table(spec).open(dir.path()).unwrap();
         store.load("all", [rows]).unwrap();
         drop(store);
-        let scans = [Scan::new(), Scan::new().range("id", 150..420).columns(["id", "i64", "cents", "text"])];
+        let scans = [
+            Scan::new(),
+            Scan::new().range("id", 150..420).columns(["id", "i64", "cents", "text"]),
+            // Most of its pages are not asked: the page index says that they lie within.
+            Scan::new().range("id", 150..920).columns(["cents"]),
+        ];
         let sound = scans.clone().map(|scan| read(dir.path(), &scan).unwrap());
         let path = dir.path().join("parquet/all/part-000001.parquet");
         let manifest = dir.path().join("manifests/all/000001.json");
@@ -86,7 +91,7 @@ fn mutated_files_with_a_right_checksum_do_not_panic_nor_give_wrong_rows() {
             let rest = if round % 2 == 0 { &original[tail..] } else { &bytes[tail.min(bytes.len())..] };
             file["tail"]["crc32c"] = crc32c::crc32c(rest).into();
             std::fs::write(&manifest, serde_json::to_vec(&entry).unwrap()).unwrap();
-            for (scan, sound) in scans.iter().zip(&sound) {
+            for (at, (scan, sound)) in scans.iter().zip(&sound).enumerate() {
                 largest();
                 let found = read(dir.path(), scan);
                 let allocated = largest();
@@ -99,7 +104,8 @@ fn mutated_files_with_a_right_checksum_do_not_panic_nor_give_wrong_rows() {
                     Ok(found) if same(&found, sound) => outcomes[1] += 1,
                     // A footer that was forged with its checksum is a footer.
                     Ok(_) => {
-                        outcomes[2] += 1;
+                        // One that leaves out pages shows in the wide range, narrow ones hardly meet it.
+                        outcomes[2] += usize::from(at < 2);
                         assert!(round % 2 == 1, "kind {kind}, round {round}: wrong rows");
                     }
                 }

@@ -17,6 +17,7 @@ mod model;
 mod narrow;
 mod parts;
 mod readers;
+mod reads;
 mod remote;
 mod repairs;
 mod revisions;
