@@ -1,6 +1,8 @@
 //! All that Linux tells of a machine, under the names of node_exporter.
 
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells facts"))]
 mod about;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells facts"))]
 mod book;
 #[cfg(target_os = "linux")]
 mod clock;
