@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tidemill_host::{Fact, FactKind, Facts, FactsConfig, Host, Mount, Sample};
+use tidemill_host::{Fact, FactKind, Facts, FactsConfig, FactsStats, Host, Mount, Sample};
 
 use super::intern::{Interner, Wanted};
 use crate::config::{HostDetail, Monitor};
@@ -47,12 +47,13 @@ impl Watched {
         self.interner.begin();
         let mut readings = readings(&sample, self.link, &mut self.interner);
         if let Some(facts) = &mut self.facts {
-            let facts = facts.read(SystemTime::now());
-            if facts.len() != self.explained {
-                self.explained = facts.len();
-                self.current.explain(facts.iter().map(|fact| (fact.about.name(), fact.about.help())));
+            let all = facts.read(SystemTime::now());
+            if all.len() != self.explained {
+                self.explained = all.len();
+                self.current.explain(all.iter().map(|fact| (fact.about.name(), fact.about.help())));
             }
-            detailed(facts, &mut self.interner, &mut readings);
+            detailed(all, &mut self.interner, &mut readings);
+            left_out(facts.stats(), &mut self.interner, &mut readings);
         }
         self.interner.end();
         Ok(readings)
@@ -106,6 +107,19 @@ impl Out<'_> {
         let Some(value) = value.filter(|value| value.is_finite()) else { return };
         if let Some(series) = self.interner.labelled(name, labels, kind) {
             self.readings.push(Reading { series: Arc::clone(&series), value });
+        }
+    }
+}
+
+/// What could not be told.
+fn left_out(stats: FactsStats, interner: &mut Interner, readings: &mut Vec<Reading>) {
+    for (name, count) in [
+        ("system_facts_unreadable_total", stats.unreadable),
+        ("system_facts_odd_total", stats.odd),
+        ("system_facts_beyond_total", stats.beyond),
+    ] {
+        if let Some(series) = interner.labelled(name, &[], Kind::Counter) {
+            readings.push(Reading { series, value: as_f64(count) });
         }
     }
 }
