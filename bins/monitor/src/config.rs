@@ -120,8 +120,8 @@ pub enum HostDetail {
     /// What the page, the rules and the status look at: some 60 series, `system_*` and `process_*`.
     #[default]
     Summary,
-    /// Beside that everything a node_exporter tells, `node_*`: some 370 series more, and 55 KB of memory for each once a
-    /// day has passed.
+    /// Beside that everything a node_exporter tells, `node_*`: some 370 series more, and up to 52 KB of memory for
+    /// each once a day has passed.
     Full,
 }
 
