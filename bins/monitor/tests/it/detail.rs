@@ -37,7 +37,9 @@ fn is_not_ours(series: &str) -> bool {
         "node_rapl_",
         "node_xfs_",
     ];
-    NOT_OURS.iter().any(|name| series.starts_with(name))
+    const FAR: [&str; 6] = ["nfs", "cifs", "9p", "ceph", "fuse", "virtiofs"];
+    let is_far = FAR.iter().any(|kind| series.contains(&format!("fstype=\"{kind}")));
+    is_far || NOT_OURS.iter().any(|name| series.starts_with(name))
 }
 
 #[test]

@@ -99,7 +99,14 @@ fn play(series: &str) -> f64 {
 /// Where what we tell is not what they tell before and after.
 fn differences(before: &All, ours: &All, after: &All) -> Vec<String> {
     let mut all = Vec::new();
-    let is_theirs = |series: &str| NOT_OURS.iter().any(|(name, _)| series.starts_with(name));
+    // Behind a network or a program: a dead one would hold up whoever asks.
+    let is_far = |series: &str| {
+        let far = ["nfs", "cifs", "smb", "9p", "ceph", "fuse", "virtiofs", "afs", "glusterfs", "lustre"];
+        series.starts_with("node_filesystem_")
+            && far.iter().any(|kind| series.contains(&format!("fstype=\"{kind}")))
+    };
+    let is_theirs =
+        |series: &str| is_far(series) || NOT_OURS.iter().any(|(name, _)| series.starts_with(name));
     // An interface that does not know its speed: theirs is -125000 bytes a second, ours is none.
     let no_speed = |series: &str, told: &Told| series.starts_with("node_network_speed") && told.value < 0.0;
     for (series, first) in
