@@ -82,6 +82,9 @@ pub struct Settings {
     /// Move no knob of any target; overrides monitor.auto_tuning
     #[arg(long)]
     pub no_auto_tuning: bool,
+    /// How much is told of this host: summary, or full for all that a node_exporter tells; overrides monitor.host_detail
+    #[arg(long, value_name = "DETAIL")]
+    pub host_detail: Option<String>,
     /// Serve on this port, default 8080; overrides monitor.port
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
@@ -193,6 +196,7 @@ Examples:
   tidemill-monitor run --interval 5 --port 8080
   tidemill-monitor run --config monitor.toml --memory-threshold 85 --no-auto-tuning
   tidemill-monitor run --interval 5 --cpu-threshold 60 --save-config monitor.toml
+  tidemill-monitor run --host-detail full       instead of a node_exporter: /metrics tells the same names
 
 Weakest first: the file, MONITORING_INTERVAL, AUTO_TUNING_ENABLED, MEMORY_THRESHOLD, CPU_THRESHOLD and
 RESPONSE_TIME_THRESHOLD, then TIDEMILL_MONITOR__INTERVAL and the like for every field, then flags.";

@@ -90,6 +90,7 @@ fn flags(configured: &Configured, settings: &Settings) -> Result<Vec<Flag>, Fail
     set("--cpu-threshold", "monitor.cpu_threshold", settings.cpu_threshold.clone());
     set("--response-threshold", "monitor.response_threshold", settings.response_threshold.clone());
     set("--no-auto-tuning", "monitor.auto_tuning", settings.no_auto_tuning.then(|| "false".to_owned()));
+    set("--host-detail", "monitor.host_detail", settings.host_detail.clone());
     let (address, port) = match &settings.listen {
         Some(listen) => address(listen)?,
         None => (None, None),

@@ -67,6 +67,8 @@ pub struct Monitor {
     pub interval: Duration,
     /// Watch this host; default true.
     pub host: bool,
+    /// How much is told of it; default `summary`.
+    pub host_detail: HostDetail,
     /// What the network of this host can carry one way, in Mbit/s, for `system_network_percent`; default what its interfaces
     /// say, which those of virtual machines often do not.
     pub network_mbit: Option<u32>,
@@ -98,6 +100,7 @@ impl Default for Monitor {
             token_env: None,
             interval: Duration::from_secs(10),
             host: true,
+            host_detail: HostDetail::default(),
             network_mbit: None,
             auto_tuning: true,
             memory_threshold: 80.0,
@@ -108,6 +111,18 @@ impl Default for Monitor {
             answers_max_bytes: 64 << 20,
         }
     }
+}
+
+/// How much is told of this host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostDetail {
+    /// What the page, the rules and the status look at: some 60 series, `system_*` and `process_*`.
+    #[default]
+    Summary,
+    /// Beside that everything a node_exporter tells, `node_*`: some 370 series more, and up to 52 KB of memory for
+    /// each once a day has passed.
+    Full,
 }
 
 /// Variables of the specification beside `TIDEMILL_…`, which wins for the same field.

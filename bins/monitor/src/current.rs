@@ -12,6 +12,7 @@ use crate::series::{BySeries, Kind, Reading, Round, Series};
 #[derive(Clone, Debug, Default)]
 pub struct Current {
     targets: Arc<RwLock<BTreeMap<Arc<str>, Seen>>>,
+    helps: Arc<RwLock<BTreeMap<Box<str>, &'static str>>>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +64,22 @@ impl Current {
     pub fn declare(&self, name: &str, url: Option<&str>) {
         let mut targets = self.targets.write().unwrap_or_else(PoisonError::into_inner);
         targets.entry(Arc::from(name)).or_default().url = url.map(without_password);
+    }
+
+    /// Says what the metrics mean that we measure ourselves.
+    pub fn explain<'a>(&self, helps: impl Iterator<Item = (&'a str, &'static str)>) {
+        let mut known = self.helps.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, help) in helps {
+            if !known.contains_key(name) {
+                known.insert(name.into(), help);
+            }
+        }
+    }
+
+    /// What a metric means, as [`explain`](Self::explain) said.
+    #[must_use]
+    pub fn help(&self, name: &str) -> Option<&'static str> {
+        self.helps.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
     /// Takes a round.

@@ -51,7 +51,8 @@ impl Meters {
             for target in &ours {
                 seen.each(target, |series, value, _| {
                     // A name that clashes is left out; the others are told.
-                    again(out, series, value).ok();
+                    let help = seen.help(&series.name).unwrap_or("As the monitor measures it.");
+                    again(out, series, help, value).ok();
                 });
             }
             Ok(())
@@ -132,13 +133,17 @@ impl Meters {
     }
 }
 
-fn again(out: &mut Collected<'_>, series: &Series, value: f64) -> Result<(), tidemill_metrics::Error> {
+fn again(
+    out: &mut Collected<'_>,
+    series: &Series,
+    help: &str,
+    value: f64,
+) -> Result<(), tidemill_metrics::Error> {
     let mut labels: Vec<(&str, &str)> =
         series.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
     if series.name.starts_with("probe_") {
         labels.push(("probe", &series.target));
     }
-    let help = "As the monitor measures it.";
     match series.kind {
         Kind::Counter => out.counter(&series.name, help, &labels, value),
         _ => out.gauge(&series.name, help, &labels, value),

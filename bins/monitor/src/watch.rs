@@ -29,7 +29,6 @@ use crate::current::Current;
 use crate::http::Client;
 use crate::probe::Probes;
 use crate::series::Round;
-use intern::{Interner, Wanted};
 
 /// Reads the answers of one target as the monitor does, for those that want to know what that costs.
 #[derive(Debug)]
@@ -108,7 +107,8 @@ pub fn start(
         tasks.spawn(probe.run(rounds.clone()));
     }
     if config.monitor.host {
-        tasks.spawn(watch_host(default, config.monitor.network_mbit, rounds.clone()));
+        let watched = host::Watched::new(&config.monitor, rounds.current.clone())?;
+        tasks.spawn(watch_host(default, watched, rounds.clone()));
     }
     if !config.business.is_empty() {
         tasks.spawn(business::run(config.business.clone(), default, rounds.clone()));
@@ -123,35 +123,26 @@ pub(crate) fn ticks(interval: Duration) -> tokio::time::Interval {
     ticks
 }
 
-async fn watch_host(interval: Duration, network_mbit: Option<u32>, rounds: Rounds) {
-    let link = match network_mbit {
-        Some(mbit) => Some(f64::from(mbit) * 125_000.0),
-        None => host::link_bytes_per_second(std::path::Path::new("/sys/class/net")),
-    };
-    let target: Arc<str> = Arc::from("host");
-    let mut interner = Interner::new(&target, Wanted::default(), 4096);
-    let Ok(mut host) = tidemill_host::Host::new() else { return };
-    let origin = Instant::now();
+async fn watch_host(interval: Duration, mut watched: host::Watched, rounds: Rounds) {
     // The first sample has no rates: one a moment before gives them to the first round.
-    host.sample(origin.elapsed()).ok();
+    watched.look().ok();
     tokio::time::sleep(Duration::from_millis(200)).await;
+    let target: Arc<str> = Arc::from("host");
     let mut ticks = ticks(interval);
     loop {
         ticks.tick().await;
         let started = Instant::now();
         // A file system that hangs holds up this task's thread and nothing else.
-        let sampled = tokio::task::spawn_blocking(move || {
-            let sample = host.sample(origin.elapsed());
-            (host, sample)
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = watched.look();
+            (watched, looked)
         });
-        let Ok((back, sample)) = sampled.await else { return };
-        host = back;
-        interner.begin();
-        let (error, readings) = match sample {
-            Ok(sample) => (None, host::readings(&sample, link, &mut interner)),
+        let Ok((back, looked)) = looked.await else { return };
+        watched = back;
+        let (error, readings) = match looked {
+            Ok(readings) => (None, readings),
             Err(error) => (Some(error.to_string()), Vec::new()),
         };
-        interner.end();
         rounds.tell(Round {
             target: Arc::clone(&target),
             at_ms: crate::now_ms(),

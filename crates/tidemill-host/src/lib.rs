@@ -22,6 +22,8 @@
 //! **Linux** is read from `/proc` and the control group (versions 1 and 2), with the files kept open. **Other systems**
 //! tell processor, memory and process by `sysinfo`; what they cannot tell is `None`.
 //!
+//! [`Facts`] tells everything that Linux says of a machine, some hundred names, as node_exporter calls them.
+//!
 //! [`Doctor`] reads how the machine is set and says what to change, with the exact commands, their reason, risk and way back.
 //!
 //! [`release_memory`] gives back what this process has freed.
@@ -32,20 +34,24 @@
 mod config;
 mod doctor;
 mod error;
+mod facts;
 mod host;
 #[cfg(any(target_os = "linux", test))]
 mod procfs;
 mod reading;
 mod release;
 mod sample;
+mod stats;
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod system;
 
-pub use config::Config;
+pub use config::{Config, FactsConfig};
 pub use doctor::{Doctor, Finding, Status, Write};
 pub use error::{Error, ErrorKind};
+pub use facts::{About, Fact, FactKind, Facts, FactsBuilder};
 pub use host::{Builder, Host};
 pub use reading::{CpuTimes, DiskTotals, MemoryLevels, NetworkTotals, Pressure, Reading, Throttled};
 pub use release::release_memory;
 pub use sample::{Cpu, Disk, Memory, Mount, Network, Process, Sample};
+pub use stats::FactsStats;

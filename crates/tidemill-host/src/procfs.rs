@@ -172,7 +172,7 @@ pub(crate) fn mounts(text: &str) -> impl Iterator<Item = MountLine<'_>> {
 }
 
 /// `\040` and its like are bytes in octal.
-fn unescape(text: &str) -> Vec<u8> {
+pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -43,11 +43,12 @@ fn main() -> std::io::Result<()> {
     let same: Vec<String> = std::iter::once("--collector.disable-defaults".to_owned())
         .chain(SAME.map(|name| format!("--collector.{name}")))
         .collect();
-    for (rival, flags) in
-        [("node_exporter, same collectors", same), ("node_exporter, all collectors", Vec::new())]
-    {
+    for (case, rival, flags) in [
+        ("full sample", "node_exporter, same collectors", same),
+        ("all facts", "node_exporter, all collectors", Vec::new()),
+    ] {
         match scrapes(rounds, &flags) {
-            Ok(samples) => Row::new("host", "full sample", "us", UnitKind::Cpu, Better::Lower)
+            Ok(samples) => Row::new("host", case, "us", UnitKind::Cpu, Better::Lower)
                 .rival(rival)
                 .theirs(&samples)
                 .emit()?,

@@ -48,9 +48,12 @@ export const count = () => known.size;
 const fits = (want, labels) =>
   Object.entries(want || {}).every(([key, value]) => (Array.isArray(value) ? value : [value]).includes(labels[key]));
 
+/** Whether a target is the one that is meant, or with a `!` any other. */
+const meant = (want, target) => !want || (want[0] === '!' ? want.slice(1) !== target : want === target);
+
 /** Whether a line of a chart takes this series. */
 export const takes = (line, series, target) =>
-  (!target || series.target === target) && (!line.target || series.target === line.target) &&
+  (!target || series.target === target) && meant(line.target, series.target) &&
   fits(line.labels, series.labels) &&
   !Object.entries(line.not || {}).some(([key, value]) => (Array.isArray(value) ? value : [value]).includes(series.labels[key]));
 

@@ -430,7 +430,10 @@ pub(super) fn resolved(now_ms: i64, alert: Alert, why: Option<&str>) -> Event {
 }
 
 fn is_for(rule: &Rule, target: &str) -> bool {
-    rule.target.as_deref().is_none_or(|pattern| like(pattern, target))
+    rule.target.as_deref().is_none_or(|pattern| match pattern.strip_prefix('!') {
+        Some(pattern) => !like(pattern, target),
+        None => like(pattern, target),
+    })
 }
 
 /// At most so many bytes, whole characters.

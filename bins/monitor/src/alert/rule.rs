@@ -25,7 +25,7 @@ pub struct Rule {
     /// With `per`. Default 100: a share in percent.
     #[serde(default)]
     pub scale: Option<f64>,
-    /// Which targets, with `*`. Default all.
+    /// Which targets, with `*`; a `!` before it means all others. Default all.
     #[serde(default)]
     pub target: Option<String>,
     /// Which series: label and value, with `*`. Default all.

@@ -15,7 +15,7 @@ use crate::series::{BySeries, Series};
 pub struct Question {
     /// Name of the metric.
     pub metric: String,
-    /// Of this target alone.
+    /// Of this target alone; with a `!` before it, of all others.
     pub target: Option<String>,
     /// Only series with these labels.
     pub labels: Vec<(String, String)>,
@@ -62,10 +62,18 @@ pub struct Answered {
     pub mean: Vec<f64>,
 }
 
+/// Whether a series' target is this one, or with a `!` before it another.
+fn is_meant(asked: &str, target: &str) -> bool {
+    match asked.strip_prefix('!') {
+        Some(other) => other != target,
+        None => asked == target,
+    }
+}
+
 impl Question {
     fn wants(&self, series: &Series) -> bool {
         *self.metric == *series.name
-            && self.target.as_ref().is_none_or(|target| **target == *series.target)
+            && self.target.as_ref().is_none_or(|target| is_meant(target, &series.target))
             && self.labels.iter().all(|(name, value)| series.label(name) == Some(value))
     }
 

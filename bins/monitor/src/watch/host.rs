@@ -1,16 +1,85 @@
-//! This host as series: processor, memory, disks, network, mounts, and the monitor's own process.
+//! This host as series: processor, memory, disks, network, mounts, and the monitor's own process; in full all that a
+//! node_exporter tells.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
-use tidemill_host::{Mount, Sample};
+use tidemill_host::{Fact, FactKind, Facts, FactsConfig, FactsStats, Host, Mount, Sample};
 
-use super::intern::Interner;
+use super::intern::{Interner, Wanted};
+use crate::config::{HostDetail, Monitor};
+use crate::current::Current;
 use crate::series::{Kind, Reading};
+
+/// This host, looked at again and again.
+pub(super) struct Watched {
+    host: Host,
+    facts: Option<Facts>,
+    interner: Interner,
+    origin: Instant,
+    link: Option<f64>,
+    current: Current,
+    /// Facts that were explained.
+    explained: usize,
+}
+
+impl Watched {
+    /// `current` is told what the names mean.
+    pub(super) fn new(config: &Monitor, current: Current) -> anyhow::Result<Self> {
+        let link = match config.network_mbit {
+            Some(mbit) => Some(f64::from(mbit) * 125_000.0),
+            None => link_bytes_per_second(Path::new("/sys/class/net")),
+        };
+        let bounds = FactsConfig::default();
+        let room = 4096 + if config.host_detail == HostDetail::Full { bounds.max_facts } else { 0 };
+        let facts = match config.host_detail {
+            HostDetail::Summary => None,
+            HostDetail::Full => Some(Facts::builder(bounds).build()?),
+        };
+        let interner = Interner::new(&Arc::from("host"), Wanted::default(), room);
+        Ok(Self { host: Host::new()?, facts, interner, origin: Instant::now(), link, current, explained: 0 })
+    }
+
+    /// Everything now. Blocks for as long as a file system does.
+    pub(super) fn look(&mut self) -> Result<Vec<Reading>, tidemill_host::Error> {
+        let sample = self.host.sample(self.origin.elapsed())?;
+        self.interner.begin();
+        let mut readings = readings(&sample, self.link, &mut self.interner);
+        if let Some(facts) = &mut self.facts {
+            let all = facts.read(SystemTime::now());
+            if all.len() != self.explained {
+                self.explained = all.len();
+                self.current.explain(all.iter().map(|fact| (fact.about.name(), fact.about.help())));
+            }
+            detailed(all, &mut self.interner, &mut readings);
+            left_out(facts.stats(), &mut self.interner, &mut readings);
+        }
+        self.interner.end();
+        Ok(readings)
+    }
+}
+
+/// Facts as readings.
+fn detailed(facts: &[Fact], interner: &mut Interner, readings: &mut Vec<Reading>) {
+    readings.reserve(facts.len());
+    let mut labels: Vec<(&str, &str)> = Vec::with_capacity(16);
+    for fact in facts {
+        labels.clear();
+        labels.extend(fact.about.labels());
+        let kind = match fact.about.kind() {
+            FactKind::Counter => Kind::Counter,
+            FactKind::Gauge => Kind::Gauge,
+        };
+        if let Some(series) = interner.labelled(fact.about.name(), &labels, kind) {
+            readings.push(Reading { series, value: fact.value });
+        }
+    }
+}
 
 /// What one sample says. Names begin with `system_`, of this process with `process_`; what is not known is left out. `link`
 /// is what the network can carry one way, in bytes a second.
-pub(super) fn readings(sample: &Sample, link: Option<f64>, interner: &mut Interner) -> Vec<Reading> {
+fn readings(sample: &Sample, link: Option<f64>, interner: &mut Interner) -> Vec<Reading> {
     let mut out = Out { interner, readings: Vec::with_capacity(64) };
     processor(sample, &mut out);
     memory(sample, &mut out);
@@ -38,6 +107,19 @@ impl Out<'_> {
         let Some(value) = value.filter(|value| value.is_finite()) else { return };
         if let Some(series) = self.interner.labelled(name, labels, kind) {
             self.readings.push(Reading { series: Arc::clone(&series), value });
+        }
+    }
+}
+
+/// What could not be told.
+fn left_out(stats: FactsStats, interner: &mut Interner, readings: &mut Vec<Reading>) {
+    for (name, count) in [
+        ("system_facts_unreadable_total", stats.unreadable),
+        ("system_facts_odd_total", stats.odd),
+        ("system_facts_beyond_total", stats.beyond),
+    ] {
+        if let Some(series) = interner.labelled(name, &[], Kind::Counter) {
+            readings.push(Reading { series, value: as_f64(count) });
         }
     }
 }
@@ -106,7 +188,7 @@ fn network(sample: &Sample, link: Option<f64>, out: &mut Out<'_>) {
 
 /// Bytes a second that the interfaces below this folder (`/sys/class/net`) carry one way: those that are up, belong to a
 /// device and know their speed.
-pub(super) fn link_bytes_per_second(interfaces: &Path) -> Option<f64> {
+fn link_bytes_per_second(interfaces: &Path) -> Option<f64> {
     let speed = |folder: PathBuf| -> Option<f64> {
         let read = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
         let up = read("operstate")?.trim() == "up" && folder.join("device").exists();

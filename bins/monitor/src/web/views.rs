@@ -56,7 +56,7 @@ pub struct Line {
     pub name: Option<String>,
     /// Name of the metric; a counter is shown as a rate per second.
     pub metric: String,
-    /// Only of this target; default of all.
+    /// Only of this target, or with a `!` before it of all others; default of all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Only series with these labels.

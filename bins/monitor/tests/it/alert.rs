@@ -190,6 +190,20 @@ fn worse_than_usual_and_absent_are_seen() {
 }
 
 #[test]
+fn a_rule_may_be_for_all_targets_but_one() {
+    let of = |target: &str| Some(target.to_owned());
+    let others = Rule { target: of("!t"), ..Rule::above("others", "m", 5.0) };
+    let more = Rule { target: of("!x*"), ..Rule::above("more", "m", 5.0) };
+    let mut engine = engine(vec![others, more]);
+    let events = engine.step(0, &round(0, Some(&[("a", 9.0)])));
+    assert_eq!(told(&events), [(Change::Fired, "more")]);
+    // What this host tells in full is what `system_*` says: it is alerted of once.
+    let shipped = Config::default().complete().unwrap();
+    let of_nodes: Vec<_> = shipped.rule.iter().filter(|rule| rule.metric.starts_with("node_")).collect();
+    assert!(of_nodes.len() >= 3 && of_nodes.iter().all(|rule| rule.target.as_deref() == Some("!host")));
+}
+
+#[test]
 fn a_target_that_falls_silent_is_down() {
     let down = Rule { above: None, below: Some(1.0), ..Rule::above("down", "up", 0.0) };
     let config = Config {

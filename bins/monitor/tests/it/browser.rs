@@ -54,6 +54,8 @@ data = {data:?}
 port = {port}
 prefix = "/ops"
 interval = "1s"
+# Hundreds of series more; what `system_*` says already is drawn once.
+host_detail = "full"
 # The machine may be so busy that an emergency would hold the knobs.
 auto_tuning = false
 
@@ -328,6 +330,10 @@ async fn a_real_browser_sees_every_view_and_values_that_move() {
         assert!(took.as_f64().unwrap() < 30_000.0);
     }
     page.must_be_content("the first view");
+    page.until("performance.now() > 5000 && document.querySelectorAll('#chart-load .chip').length === 3")
+        .await;
+    let curves = page.until("'chips: ' + document.querySelectorAll('#chart-cpu .chip').length").await;
+    assert_eq!(curves.as_str(), Some("chips: 0"), "one curve has no legend");
 
     for (key, view) in [
         ("2", "application"),

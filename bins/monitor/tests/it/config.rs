@@ -35,6 +35,7 @@ fn defaults_are_those_of_the_documents() {
         "monitor.cpu_threshold = 70.0",
         "monitor.response_threshold = 1000.0",
         "monitor.auto_tuning = true",
+        "monitor.host_detail = \"summary\"",
         "history.values = 1000",
     ] {
         assert!(shown.contains(line), "{line}\n{shown}");
@@ -87,6 +88,8 @@ fn flags_beat_variables_and_variables_beat_the_file() {
         "0.0.0.0",
         "--data",
         "elsewhere",
+        "--host-detail",
+        "full",
     ];
     let shown = effective(&flags, &[("AUTO_TUNING_ENABLED", "true"), ("MONITORING_INTERVAL", "7")]);
     holds(
@@ -100,7 +103,12 @@ fn flags_beat_variables_and_variables_beat_the_file() {
             "monitor.port = 9002  # --port",
             "monitor.listen = \"0.0.0.0\"  # --listen",
             "monitor.data = \"elsewhere\"  # --data",
+            "monitor.host_detail = \"full\"  # --host-detail",
         ],
+    );
+    holds(
+        &effective(&[], &[("TIDEMILL_MONITOR__HOST_DETAIL", "full")]),
+        &["monitor.host_detail = \"full\"  # TIDEMILL_MONITOR__HOST_DETAIL"],
     );
     holds(&effective(&["--listen", "[::1]:9003"], &[]), &["monitor.port = 9003  # --listen"]);
 }

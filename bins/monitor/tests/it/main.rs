@@ -10,6 +10,7 @@ mod alertmanager;
 mod browser;
 mod config;
 mod copies;
+mod detail;
 mod doctor;
 mod grafana;
 mod history;

@@ -15,6 +15,12 @@ use crate::running::{Monitor, PATIENCE, ask, configured, means, target_of};
 /// Ended by its id when the test ends, however it ends.
 pub(crate) struct Ended(Child);
 
+impl Ended {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
 impl Drop for Ended {
     fn drop(&mut self) {
         // It has nothing to lose: its data stands in a temporary folder.
@@ -39,7 +45,7 @@ fn start(test: &str, program: &str, arguments: &dyn Fn(u16) -> Vec<String>) -> O
     }
 }
 
-fn node_exporter(test: &str) -> Option<(Ended, u16)> {
+pub(crate) fn node_exporter(test: &str) -> Option<(Ended, u16)> {
     start(test, "prometheus-node-exporter", &|port| vec![format!("--web.listen-address=127.0.0.1:{port}")])
 }
 

@@ -111,6 +111,19 @@ impl Monitor {
         }
     }
 
+    /// The text at a path once it is as wanted.
+    pub(crate) fn until_text(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let text = self.get(path).1;
+            if wanted(&text) {
+                return text;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{path} did not come to it: {text}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// A target as `/api/health` shows it.
     pub(crate) fn target(&self, name: &str) -> Value {
         let found = |value: &Value| {

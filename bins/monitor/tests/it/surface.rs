@@ -9,6 +9,7 @@
 //! | M5 degradation, counts, trends, recommendations | `health::tests::a_fifth_worse_*` |
 //! | M6 alerts: five event names, four levels | `alert_run::*`, `alert_delivery::*` |
 //! | M8 flags, variables, a port in use | `config::*`, here |
+//! | all of this host under node_exporter's names, `--host-detail` | `detail::*`, `config::*` |
 //! | M9 custom metrics and rules | `watching::*`, `tune::*` |
 
 use std::sync::Arc;

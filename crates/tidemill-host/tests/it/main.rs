@@ -8,6 +8,8 @@
 mod any;
 mod doctor;
 #[cfg(target_os = "linux")]
+mod facts;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 mod node_exporter;
