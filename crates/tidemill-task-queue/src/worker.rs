@@ -219,14 +219,12 @@ impl Bench {
                         report.released += u64::from(!by_itself);
                     }
                 }
-                tasks = first(&mut claims) => {
-                    match tasks {
-                        Ok(tasks) => tasks.into_iter().for_each(|task| self.begin(task, &mut jobs, &mut runs)),
-                        // The queue was closed under the worker.
-                        Err(_) if jobs.is_empty() => return report,
-                        Err(_) => tokio::time::sleep(NEWS).await,
-                    }
-                }
+                tasks = first(&mut claims) => match tasks {
+                    Ok(tasks) => tasks.into_iter().for_each(|task| self.begin(task, &mut jobs, &mut runs)),
+                    // The queue was closed under the worker.
+                    Err(_) if jobs.is_empty() => return report,
+                    Err(_) => tokio::time::sleep(NEWS).await,
+                },
                 pulses = next(&mut beats) => {
                     beats = None;
                     heard(&mut runs, pulses);
@@ -318,13 +316,13 @@ fn heard(runs: &mut HashMap<Id, Run>, heard: Pulses) {
 /// The first of several that ends, which is taken out; never if there is none.
 async fn first<T>(futures: &mut Vec<Boxed<T>>) -> T {
     poll_fn(|cx| {
-        let ended = futures.iter_mut().enumerate().find_map(|(at, future)| match future.as_mut().poll(cx) {
-            Poll::Ready(value) => Some((at, value)),
-            Poll::Pending => None,
-        });
-        let Some((at, value)) = ended else { return Poll::Pending };
-        drop(futures.swap_remove(at));
-        Poll::Ready(value)
+        for at in 0..futures.len() {
+            if let Poll::Ready(value) = futures[at].as_mut().poll(cx) {
+                drop(futures.swap_remove(at));
+                return Poll::Ready(value);
+            }
+        }
+        Poll::Pending
     })
     .await
 }
