@@ -183,7 +183,7 @@ impl Bench {
         let mut jobs: JoinSet<bool> = JoinSet::new();
         let mut runs: HashMap<Id, Run> = HashMap::new();
         let mut claims: Vec<Boxed<Result<Vec<Claimed>, Error>>> = Vec::new();
-        let mut beats: Option<Boxed<Pulses>> = None;
+        let mut beats: Vec<Boxed<Pulses>> = Vec::new();
         let mut ticks = tokio::time::interval((self.config.lease / 3).min(NEWS));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut report = Report::default();
@@ -225,13 +225,10 @@ impl Bench {
                     Err(_) if jobs.is_empty() => return report,
                     Err(_) => tokio::time::sleep(NEWS).await,
                 },
-                pulses = next(&mut beats) => {
-                    beats = None;
-                    heard(&mut runs, pulses);
-                }
+                pulses = first(&mut beats) => heard(&mut runs, pulses),
                 _ = ticks.tick() => {
-                    if beats.is_none() {
-                        beats = self.beat(&runs);
+                    if beats.is_empty() {
+                        beats.extend(self.beat(&runs));
                     }
                 }
                 changed = told.changed(), if phase != Phase::Stopped => {
@@ -325,14 +322,6 @@ async fn first<T>(futures: &mut Vec<Boxed<T>>) -> T {
         Poll::Pending
     })
     .await
-}
-
-/// A future that may not be there.
-async fn next<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
 }
 
 /// One attempt of one task.
