@@ -24,18 +24,32 @@ fn told(text: &str) -> (BTreeSet<String>, BTreeMap<String, String>) {
 
 /// What an exporter tells of itself, or tidemill-host leaves out with a reason; its own tests have the whole list.
 fn is_not_ours(series: &str) -> bool {
-    const NOT_OURS: [&str; 11] = [
+    const NOT_OURS: [&str; 25] = [
         "node_scrape_",
         "node_exporter_",
         "node_textfile_",
         "node_time_zone_",
         "node_network_speed_bytes",
+        "node_os_support_end",
+        "node_bcache_",
         "node_bonding_",
         "node_btrfs_",
+        "node_cpu_info",
+        "node_edac_channel_",
+        "node_disk_ata_",
+        "node_fibrechannel_",
+        "node_infiniband_",
+        "node_ipvs_",
         "node_md_",
+        "node_nfs_",
+        "node_nfsd_",
         "node_power_supply_",
         "node_rapl_",
+        "node_systemd_",
+        "node_tapestats_",
         "node_xfs_",
+        "node_zfs_",
+        "node_selinux_config_mode",
     ];
     const FAR: [&str; 6] = ["nfs", "cifs", "9p", "ceph", "fuse", "virtiofs"];
     let is_far = FAR.iter().any(|kind| series.contains(&format!("fstype=\"{kind}")));
