@@ -243,11 +243,11 @@ fn mounts(text: &mut Text, max: usize) -> Vec<Mount> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    /// A tree of control groups: files by path and content.
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// A folder of files by path and content: control groups, a root.
+    pub(crate) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, content) in files {
             let path = root.path().join(path);

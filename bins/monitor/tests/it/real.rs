@@ -139,16 +139,21 @@ fn a_prometheus_reads_what_we_expose_and_promtool_has_no_complaint() {
     assert_eq!(query(prometheus, "up"), 1.0);
     assert!(query(prometheus, "sum(tidemill_monitor_rounds_total)") >= 1.0);
     assert!(query(prometheus, "system_memory_total_bytes") > 1e6);
+    advice(&text);
+}
+
+/// What promtool says of these metrics. It advises on names (a `_percent`, a `_milliseconds`); what it may not do is fail to read.
+pub(crate) fn advice(metrics: &str) -> String {
     let mut tool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    tool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    tool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let said = tool.wait_with_output().unwrap();
-    // It advises on names (a `_percent`, a `_milliseconds`); what it may not do is fail to read.
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(!said.contains("error while linting") && !said.contains("text format parsing"), "{said}");
+    said
 }

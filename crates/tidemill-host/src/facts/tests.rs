@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::facts::Fact;
 use crate::facts::identity;
+use crate::system::tests::tree;
 
 const UNITS: Units = Units { ticks: 100.0, page_bytes: 4096.0, max_cpus: 4, max_devices: 3 };
 
@@ -17,17 +18,6 @@ fn told(parser: Parser, text: &str) -> (Vec<String>, u64) {
     parser(text, &UNITS, &mut book);
     let told = book.end().iter().map(|fact: &Fact| format!("{} {}", fact.about, fact.value)).collect();
     (told, book.stats().odd)
-}
-
-/// A root made of files.
-fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    for (path, content) in files {
-        let path = root.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
-    root
 }
 
 #[test]
@@ -79,7 +69,7 @@ fn more_devices_than_the_bound_are_left_out_and_counted() {
 
 #[test]
 fn a_machine_of_files_is_read_and_changes_with_them() {
-    let root = root(&[
+    let root = tree(&[
         ("proc/loadavg", "0.5 1 2 1/2 3\n"),
         ("sys/class/net/eth0/mtu", "1500\n"),
         ("sys/class/net/eth0/speed", "-1\n"),
